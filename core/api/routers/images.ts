@@ -1,0 +1,87 @@
+import Router from '@koa/router'
+import type { ProgressMessage } from '../../engine/images/index.js'
+import { messageOf, notImplemented } from '../../sdk/errors.js'
+import { empty, json } from '../answers.js'
+import { adaptImage, adaptImageList } from '../older-clients.js'
+import { filters, flag, queryOf } from '../query.js'
+import type { ApiContext, ApiRouter, ApiServices, RequestState, RouteContext } from '../services.js'
+import { bodyStream, clientGone, line, openStream } from '../streams.js'
+
+const reference = (ctx: RouteContext): string => ctx.params['ref'] as string
+
+/** Sends progress as it comes. A failure before the first message is an HTTP error, a later one the last message. */
+async function progress(ctx: ApiContext, messages: AsyncIterable<ProgressMessage>): Promise<void> {
+  const iterator = messages[Symbol.asyncIterator]()
+  const first = await iterator.next()
+  const out = openStream(ctx, 'application/json')
+  try {
+    for (let next = first; next.done !== true; next = await iterator.next()) {
+      await out.write(line(next.value))
+      if (out.gone) break
+    }
+  } catch (error) {
+    const message = messageOf(error)
+    await out.write(line({ errorDetail: { message }, error: message }))
+  } finally {
+    await iterator.return?.()
+  }
+  ctx.res.end()
+}
+
+export function imageRoutes({ images }: ApiServices): ApiRouter {
+  const router = new Router<RequestState>({ sensitive: true })
+
+  router.get('/images/json', async (ctx) => {
+    const query = queryOf(ctx)
+    const wanted = filters(query)
+    const legacy = query.get('filter')
+    if (ctx.state.api < 41 && legacy) wanted['reference'] = [...(wanted['reference'] ?? []), legacy]
+    const list = await images.list({ all: flag(query, 'all'), digests: flag(query, 'digests'), filters: wanted })
+    json(ctx, adaptImageList(list, ctx.state.api))
+  })
+
+  router.post('/images/load', async (ctx) => {
+    const signal = clientGone(ctx, { halfClosed: false })
+    await progress(ctx, images.load(bodyStream(ctx), { quiet: flag(queryOf(ctx), 'quiet', true), signal }))
+  })
+
+  router.post('/images/create', async (ctx) => {
+    const query = queryOf(ctx)
+    const source = query.get('fromSrc') ?? ''
+    const name = query.get('fromImage') ?? ''
+    if (name !== '')
+      throw notImplemented(
+        `cannot pull ${name}: pulling from registries (POST /images/create?fromImage) is not built into this tsd yet; ` +
+          'bring the image as a tar: docker save on another machine, then tsd load',
+      )
+    if (source !== '-')
+      throw notImplemented(
+        `cannot import from "${source}": this tsd imports only what the client sends (fromSrc=-); download it, then docker import FILE`,
+      )
+    const signal = clientGone(ctx, { halfClosed: false })
+    const messages = images.import(bodyStream(ctx), {
+      repo: query.get('repo') ?? '',
+      tag: query.get('tag') ?? '',
+      message: query.get('message') ?? '',
+      changes: query.getAll('changes'),
+      platform: query.get('platform') ?? '',
+      signal,
+    })
+    await progress(ctx, messages)
+  })
+
+  router.get('/images/*ref/json', async (ctx) => json(ctx, adaptImage(await images.inspect(reference(ctx)), ctx.state.api)))
+
+  router.post('/images/*ref/tag', async (ctx) => {
+    const query = queryOf(ctx)
+    await images.tag(reference(ctx), query.get('repo') ?? '', query.get('tag') ?? '')
+    empty(ctx, 201)
+  })
+
+  router.delete('/images/*ref', async (ctx) => {
+    const query = queryOf(ctx)
+    json(ctx, await images.remove(reference(ctx), { force: flag(query, 'force'), noPrune: flag(query, 'noprune') }))
+  })
+
+  return router
+}

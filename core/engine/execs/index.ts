@@ -1,0 +1,2 @@
+export { Execs } from './contract.js'
+export { ExecService } from './service.js'

@@ -1,0 +1,174 @@
+import { randomBytes } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import fs from 'node:fs/promises'
+import path from 'node:path'
+import type { Readable } from 'node:stream'
+import { Digester, parseDigest } from '../../base/digest.js'
+import { dataLoss, invalidParameter, notFound, unavailable } from '../../sdk/errors.js'
+
+export interface Descriptor {
+  mediaType: string
+  digest: string
+  size: number
+  annotations?: Record<string, string>
+}
+
+/** A file that was written and digested, and is not yet content. */
+export interface Ingested {
+  file: string
+  digest: string
+  size: number
+}
+
+/** Left free on the disk whatever is loaded. */
+const reserve = 64 * 1024 * 1024
+const checkEvery = 16 * 1024 * 1024
+
+async function syncDirectory(dir: string): Promise<void> {
+  const handle = await fs.open(dir, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Blobs by digest, as an OCI image layout. Blobs are never changed: written aside, synced, renamed into place. */
+export class ContentStore {
+  private readonly root: string
+
+  constructor(root: string) {
+    this.root = root
+  }
+
+  private get blobs(): string {
+    return path.join(this.root, 'blobs', 'sha256')
+  }
+
+  private get ingest(): string {
+    return path.join(this.root, 'ingest')
+  }
+
+  /** Makes the layout and clears what earlier daemons were writing. */
+  async init(): Promise<void> {
+    await fs.mkdir(this.blobs, { recursive: true, mode: 0o700 })
+    await fs.rm(this.ingest, { recursive: true, force: true })
+    await fs.mkdir(this.ingest, { mode: 0o700 })
+    await this.replace('oci-layout', JSON.stringify({ imageLayoutVersion: '1.0.0' }))
+  }
+
+  blobPath(digest: string): string {
+    return path.join(this.blobs, parseDigest(digest).hex)
+  }
+
+  /** A directory for the files of one load; gone when its user removes it, or at the next boot. */
+  async workspace(): Promise<string> {
+    return fs.mkdtemp(path.join(this.ingest, 'load-'))
+  }
+
+  /** Writes a stream to a file of a workspace, in bounded memory, digesting it on the way. */
+  async spool(source: AsyncIterable<Uint8Array>, workspace: string): Promise<Ingested> {
+    const file = path.join(workspace, randomBytes(8).toString('hex'))
+    const digester = new Digester()
+    const handle = await fs.open(file, 'wx', 0o600)
+    try {
+      let unchecked = checkEvery
+      for await (const chunk of source) {
+        unchecked += chunk.length
+        if (unchecked >= checkEvery) {
+          await this.checkSpace()
+          unchecked = 0
+        }
+        digester.update(chunk)
+        await handle.writeFile(chunk)
+      }
+    } finally {
+      await handle.close()
+    }
+    return { file, digest: digester.digest(), size: digester.size }
+  }
+
+  private async checkSpace(): Promise<void> {
+    const { bavail, bsize } = await fs.statfs(this.root)
+    if (bavail * bsize < reserve) throw unavailable(`no space left on the device of ${this.root}`, { code: 'ENOSPC' })
+  }
+
+  /** Makes a spooled file content. What is there already is kept. */
+  async adopt({ file, digest }: Ingested): Promise<void> {
+    const target = this.blobPath(digest)
+    if (await this.has(digest)) return fs.rm(file, { force: true })
+    const handle = await fs.open(file, 'r')
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await fs.rename(file, target)
+  }
+
+  /** After the last `adopt` of a transaction: the names are on disk too. */
+  sync(): Promise<void> {
+    return syncDirectory(this.blobs)
+  }
+
+  async write(data: string | Uint8Array, workspace: string): Promise<Ingested> {
+    const bytes = typeof data === 'string' ? Buffer.from(data) : data
+    const ingested = await this.spool(
+      (async function* () {
+        yield bytes
+      })(),
+      workspace,
+    )
+    await this.adopt(ingested)
+    return ingested
+  }
+
+  async has(digest: string): Promise<boolean> {
+    return fs.access(this.blobPath(digest)).then(
+      () => true,
+      () => false,
+    )
+  }
+
+  open(digest: string): Readable {
+    return createReadStream(this.blobPath(digest), { highWaterMark: 1 << 17 })
+  }
+
+  /** A small blob whole, its digest checked. */
+  async read(digest: string, limit: number): Promise<Buffer> {
+    const file = this.blobPath(digest)
+    const stat = await fs.stat(file).catch(() => undefined)
+    if (stat === undefined) throw notFound(`content ${digest} does not exist`)
+    if (stat.size > limit) throw invalidParameter(`content ${digest} has ${stat.size} bytes, more than the ${limit} allowed here`)
+    const data = await fs.readFile(file)
+    if (!new Digester().update(data).matches(digest))
+      throw dataLoss(`content ${digest} is damaged on disk: remove and load its image again`)
+    return data
+  }
+
+  async remove(digest: string): Promise<void> {
+    await fs.rm(this.blobPath(digest), { force: true })
+  }
+
+  /** Removes every blob that is not `needed`, a few at a time. */
+  async collect(needed: ReadonlySet<string>): Promise<number> {
+    let removed = 0
+    for (const name of await fs.readdir(this.blobs)) {
+      if (needed.has(`sha256:${name}`)) continue
+      await fs.rm(path.join(this.blobs, name), { recursive: true, force: true })
+      removed++
+    }
+    return removed
+  }
+
+  /** `index.json`, for tools that read OCI layouts. Made from the metadata, never read back. */
+  async writeIndex(manifests: Descriptor[]): Promise<void> {
+    await this.replace('index.json', JSON.stringify({ schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests }))
+  }
+
+  private async replace(name: string, content: string): Promise<void> {
+    const temporary = path.join(this.ingest, `${name}.${randomBytes(4).toString('hex')}`)
+    await fs.writeFile(temporary, content, { flush: true })
+    await fs.rename(temporary, path.join(this.root, name))
+  }
+}

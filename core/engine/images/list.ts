@@ -1,0 +1,135 @@
+import { parseDuration } from '../../base/duration.js'
+import { parseReference, repositoryOf } from '../../base/reference.js'
+import type { ImageSummary } from '../../schema/engine-api.js'
+import { invalidParameter } from '../../sdk/errors.js'
+import { familiar } from './catalog.js'
+import type { ImageCatalog, ImageRecord } from './catalog.js'
+
+const known = new Set(['dangling', 'label', 'label!', 'reference', 'before', 'since', 'until'])
+
+type Filters = Record<string, string[]>
+
+function dangling(filters: Filters): boolean | undefined {
+  const values = filters['dangling'] ?? []
+  if (values.length === 0) return undefined
+  const answers = new Set(values.map((value) => (/^(1|t|true)$/i.test(value) ? true : /^(0|f|false)$/i.test(value) ? false : undefined)))
+  const [answer] = answers
+  if (answers.size !== 1 || answer === undefined) throw invalidParameter(`invalid filter 'dangling=[${values.join(' ')}]'`)
+  return answer
+}
+
+function hasLabel(image: ImageRecord, wanted: string): boolean {
+  const labels = image.configuration.config.Labels
+  const equals = wanted.indexOf('=')
+  const key = equals < 0 ? wanted : wanted.slice(0, equals)
+  return Object.hasOwn(labels, key) && (equals < 0 || labels[key] === wanted.slice(equals + 1))
+}
+
+/** Go's path.Match without character classes: `*` stops at a slash. Not turned into a regular expression that a client could make slow. */
+function glob(pattern: string, text: string): boolean {
+  let [p, t, star, mark] = [0, 0, -1, 0]
+  while (t < text.length) {
+    const c = pattern[p]
+    if (c !== '*' && (c === text[t] || (c === '?' && text[t] !== '/'))) {
+      p++
+      t++
+    } else if (c === '*') {
+      star = p++
+      mark = t
+    } else if (star >= 0 && text[mark] !== '/') {
+      p = star + 1
+      t = ++mark
+    } else return false
+  }
+  while (pattern[p] === '*') p++
+  return p === pattern.length
+}
+
+/** `busybox`, `busybox:lat*`, `*\/thing`: matched against the name with and without its tag. */
+function matchesReference(name: string, pattern: string): boolean {
+  const short = familiar(name)
+  const colon = short.lastIndexOf(':')
+  const repository = short.includes('@')
+    ? short.slice(0, short.indexOf('@'))
+    : colon > short.lastIndexOf('/')
+      ? short.slice(0, colon)
+      : short
+  return [short, repository, name].some((text) => glob(pattern, text))
+}
+
+/** Milliseconds; a duration counts back from now. */
+function until(text: string, now: number): number {
+  if (/^[0-9]+(\.[0-9]+)?$/.test(text)) return Number(text) * 1000
+  const date = /^[0-9]{4}-/.test(text) ? Date.parse(text) : NaN
+  return Number.isNaN(date) ? now - Number(parseDuration(text) / 1_000_000n) : date
+}
+
+const createdOf = (image: ImageRecord): number => {
+  const time = Date.parse(image.configuration.created)
+  return Number.isNaN(time) ? 0 : time
+}
+
+export interface Names {
+  tags: string[]
+  digests: string[]
+}
+
+/** `RepoTags` and `RepoDigests` as users write them. */
+export function namesOf(catalog: ImageCatalog, id: string): Names {
+  const names = catalog.namesOf(id)
+  return {
+    tags: names.filter((name) => parseReference(name).tag !== undefined).map(familiar),
+    digests: names.filter((name) => parseReference(name).digest !== undefined).map(familiar),
+  }
+}
+
+export function listImages(catalog: ImageCatalog, filters: Filters, now: number): ImageSummary[] {
+  const unknown = Object.keys(filters).find((key) => !known.has(key))
+  if (unknown !== undefined) throw invalidParameter(`invalid filter '${unknown}'`)
+  const bare = dangling(filters)
+  const border = (key: string): number[] => (filters[key] ?? []).map((name) => createdOf(catalog.require(name).image))
+  const [before, since] = [border('before'), border('since')]
+  const untils = (filters['until'] ?? []).map((text) => until(text, now))
+  const patterns = filters['reference'] ?? []
+  const wanted = (image: ImageRecord): boolean => {
+    const created = createdOf(image)
+    const names = catalog.namesOf(image.id)
+    return (
+      (bare === undefined || bare === !names.some((name) => parseReference(name).tag !== undefined)) &&
+      before.every((time) => created < time) &&
+      since.every((time) => created > time) &&
+      untils.every((time) => created < time) &&
+      (filters['label'] ?? []).every((label) => hasLabel(image, label)) &&
+      !(filters['label!'] ?? []).some((label) => hasLabel(image, label)) &&
+      (patterns.length === 0 || names.some((name) => patterns.some((pattern) => matchesReference(name, pattern))))
+    )
+  }
+  const filtered = (image: ImageRecord, names: string[]): string[] =>
+    patterns.length === 0 ? names : names.filter((name) => patterns.some((pattern) => matchesReference(repositoryName(name), pattern)))
+  return catalog
+    .all()
+    .filter(wanted)
+    .sort((a, b) => createdOf(b) - createdOf(a) || (a.id < b.id ? -1 : 1))
+    .map((image) => {
+      const { tags, digests } = namesOf(catalog, image.id)
+      const labels = image.configuration.config.Labels
+      return {
+        Id: image.id,
+        ParentId: image.configuration.parent,
+        RepoTags: filtered(image, tags),
+        RepoDigests: filtered(image, digests),
+        Created: Math.floor(createdOf(image) / 1000),
+        Size: image.size,
+        SharedSize: -1,
+        Labels: Object.keys(labels).length === 0 ? null : labels,
+        Containers: -1,
+      }
+    })
+}
+
+/** The full form of a name as users write it. */
+function repositoryName(name: string): string {
+  const reference = parseReference(name)
+  const suffix = reference.digest === undefined ? `:${reference.tag ?? 'latest'}` : `@${reference.digest}`
+  return repositoryOf(reference) + suffix
+}

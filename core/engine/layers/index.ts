@@ -1,0 +1,5 @@
+export { Layers } from './contract.js'
+export type { Layer, LayerBlob, LayerPins } from './contract.js'
+export { chainId, layerId } from './chain.js'
+export { LayerStore } from './store.js'
+export { decompressed } from './verify.js'

@@ -1,0 +1,82 @@
+import type { EndpointSettings, Network, NetworkCreateResponse } from '../../schema/engine-api.js'
+import type { JoinPlan, PublishedPort } from '../../sdk/kinds/network.js'
+
+export interface NetworkCreateRequest {
+  name: string
+  driver: string
+  internal: boolean
+  attachable: boolean
+  ingress: boolean
+  enableIPv4: boolean
+  enableIPv6: boolean
+  options: Record<string, string>
+  labels: Record<string, string>
+  ipam: {
+    driver: string
+    options: Record<string, string>
+    config: { subnet: string; ipRange: string; gateway: string; auxAddresses: Record<string, string> }[]
+  }
+}
+
+/** A container's wish to be on a network. */
+export interface EndpointRequest {
+  containerId: string
+  containerName: string
+  /** Name, id or unique prefix. */
+  network: string
+  settings: EndpointSettings
+  interfaceName: string
+  /** True when this endpoint gives the default route. */
+  defaultGateway: boolean
+  publishedPorts: PortRequest[]
+  exposedPorts: string[]
+}
+
+/** hostPort range; 0..0: any free port. */
+export interface PortRequest {
+  protocol: 'tcp' | 'udp' | 'sctp'
+  containerPort: number
+  hostIp: string
+  hostPortStart: number
+  hostPortEnd: number
+}
+
+/** An endpoint that exists: addresses are taken, the driver knows it. */
+export interface Endpoint {
+  endpointId: string
+  networkId: string
+  networkName: string
+  driver: string
+  /** Link name inside the sandbox. */
+  interfaceName: string
+  /** As shown by container inspect. */
+  settings: EndpointSettings
+  publishedPorts: PublishedPort[]
+  join: JoinPlan
+}
+
+export interface Networks {
+  list(filters: Record<string, string[]>): Promise<Network[]>
+  inspect(reference: string, options?: { verbose?: boolean; scope?: string }): Promise<Network>
+  create(request: NetworkCreateRequest): Promise<NetworkCreateResponse>
+  remove(reference: string): Promise<void>
+  prune(filters: Record<string, string[]>): Promise<{ NetworksDeleted: string[] }>
+  /** Resolves a reference; NotFound `network x not found`. */
+  resolve(reference: string): Promise<{ id: string; name: string; driver: string }>
+  /**
+   * Allocates addresses and ports, creates the endpoint and asks the driver for its join plan. Intents go to the run ledger under `owner`
+   * before each allocation. Nothing is done in the kernel's network state yet: the caller carries out the plan.
+   */
+  connect(request: EndpointRequest, owner: string): Promise<Endpoint>
+  /** After the plan was carried out: writes the facts and shows the endpoint in network inspect. */
+  connected(endpoint: Endpoint, owner: string): void
+  /** Leave, delete the endpoint, release addresses and ports. Safe to repeat and after a crash (everything is found by endpointId in the ledger). */
+  disconnect(networkId: string, endpointId: string, owner: string): Promise<void>
+  /** Releases every endpoint, address and port that the ledger holds of an owner that does not run. */
+  releaseOwner(owner: string): Promise<void>
+  /** After restore: the endpoints of an owner that lives, as connect() answered them. */
+  endpoints(owner: string): Endpoint[]
+  /** At boot, after the drivers are up: makes the predefined networks (bridge, host, none), repeats createNetwork for stored ones, re-adopts endpoints in the ledger whose owner lives. */
+  restore(alive: (owner: string) => boolean): Promise<void>
+}
+export const Networks = Symbol.for('tsd.Networks')

@@ -1,0 +1,306 @@
+import { randomId, shortId } from '../../base/ids.js'
+import type { EndpointSettings } from '../../schema/engine-api.js'
+import { conflict, forbidden, invalidParameter, isTsdError, messageOf, notFound, systemError, TsdError } from '../../sdk/errors.js'
+import type { PortProtocol, PublishedPort } from '../../sdk/kinds/network.js'
+import type { Drivers, LedgerEntry, LedgerResource, LoggerPort, RunLedger } from '../ports/index.js'
+import type { Endpoint, EndpointRequest } from './contract.js'
+import { withDriver } from './drivers.js'
+import { HostPorts } from './host-ports.js'
+import { isPredefined, type NetworkRecord, type NetworkRecords } from './records.js'
+import { blockContains } from './validate.js'
+
+/** What network inspect shows of a container, and what is known of an endpoint while it lives. */
+export interface ActiveEndpoint {
+  owner: string
+  containerId: string
+  containerName: string
+  endpoint: Endpoint
+}
+
+const kinds = ['endpoint', 'address', 'port']
+
+/** Drivers without addresses and ports. */
+const isBare = (driver: string): boolean => driver === 'host' || driver === 'null'
+
+/** A port's name in the ledger. */
+const portKey = (endpointId: string, port: PublishedPort): string => `${endpointId}:${port.protocol}:${port.hostIp}:${port.hostPort}`
+
+const endpointOf = (entry: LedgerEntry): string => (entry.kind === 'port' ? (entry.key.split(':')[0] ?? '') : entry.key)
+
+/** Endpoints: taken, given back, found again after a restart. The ledger knows each of them before anything is done. */
+export class Endpoints {
+  readonly #active = new Map<string, ActiveEndpoint>()
+  /** Between connect() and connected(). */
+  readonly #joining = new Map<string, ActiveEndpoint>()
+  readonly #ports = new HostPorts()
+
+  constructor(
+    private readonly records: NetworkRecords,
+    private readonly drivers: Drivers,
+    private readonly ledger: RunLedger,
+    private readonly logger: LoggerPort,
+  ) {}
+
+  of(networkId: string): ActiveEndpoint[] {
+    return [...this.#active.values()].filter(({ endpoint }) => endpoint.networkId === networkId)
+  }
+
+  busy(networkId: string): boolean {
+    return [...this.#active.values(), ...this.#joining.values()].some(({ endpoint }) => endpoint.networkId === networkId)
+  }
+
+  owned(owner: string): Endpoint[] {
+    return [...this.#active.values()].filter((active) => active.owner === owner).map(({ endpoint }) => endpoint)
+  }
+
+  async connect(record: NetworkRecord, request: EndpointRequest, owner: string): Promise<Endpoint> {
+    const wanted = checkAddress(record, request)
+    const endpointId = randomId()
+    const bare = isBare(record.driver)
+    const endpoint: Endpoint = {
+      endpointId,
+      networkId: record.id,
+      networkName: record.name,
+      driver: record.driver,
+      interfaceName: request.interfaceName,
+      settings: {},
+      publishedPorts: [],
+      join: { host: [], container: [], links: [], gateway: '', gatewayIPv6: '' },
+    }
+    // Seen from now on by a removal of the network.
+    this.#joining.set(endpointId, { owner, containerId: request.containerId, containerName: request.containerName, endpoint })
+    try {
+      const pool = bare ? undefined : record.pools.find((one) => wanted === '' || blockContains(one.pool, wanted))
+      if (!bare) endpoint.publishedPorts = await this.#choosePorts(request, endpointId)
+      const intents: LedgerResource[] = [{ kind: 'endpoint', key: endpointId, data: { networkId: record.id, driver: record.driver } }]
+      if (pool) intents.push({ kind: 'address', key: endpointId, data: { driver: record.ipamDriver, poolId: pool.poolId } })
+      for (const port of endpoint.publishedPorts) intents.push({ kind: 'port', key: portKey(endpointId, port), data: { port } })
+      this.ledger.intend(owner, intents)
+
+      const address = pool ? await this.#takeAddress(record, pool.poolId, wanted, endpointId, request) : ''
+      await this.#join(record, request, endpoint, address)
+      return endpoint
+    } catch (error) {
+      await this.disconnect(record.id, endpointId, owner)
+      throw error
+    }
+  }
+
+  async #choosePorts(request: EndpointRequest, endpointId: string): Promise<PublishedPort[]> {
+    if (request.publishedPorts.length === 0) return []
+    try {
+      return await this.#ports.choose(request.publishedPorts, endpointId)
+    } catch (error) {
+      const category = isTsdError(error) ? error.category : 'System'
+      throw new TsdError(
+        category,
+        `driver failed programming external connectivity on endpoint ${request.containerName} (${endpointId}): ${messageOf(error)}`,
+        { cause: error },
+      )
+    }
+  }
+
+  async #takeAddress(record: NetworkRecord, poolId: string, address: string, holder: string, request: EndpointRequest): Promise<string> {
+    const options = { 'com.docker.network.endpoint.name': request.containerName }
+    try {
+      return await this.#ipam(record.ipamDriver, (ipam) => ipam.requestAddress({ poolId, address, holder, options })).then(
+        (given) => given.address,
+      )
+    } catch (error) {
+      if (isTsdError(error) && error.category === 'Conflict') throw forbidden('Address already in use', { cause: error })
+      if (isTsdError(error) && error.category === 'Unavailable') throw systemError(error.message, { cause: error })
+      throw error
+    }
+  }
+
+  #ipam<T>(name: string, use: Parameters<typeof withDriver<'ipam', T>>[4]): Promise<T> {
+    const active = this.drivers.active('ipam', name)
+    return active ? use(active) : withDriver(this.drivers, 'ipam', name, 'endpoint', use)
+  }
+
+  #network<T>(name: string, use: Parameters<typeof withDriver<'network', T>>[4]): Promise<T> {
+    const active = this.drivers.active('network', name)
+    return active ? use(active) : withDriver(this.drivers, 'network', name, 'endpoint', use)
+  }
+
+  async #join(record: NetworkRecord, request: EndpointRequest, endpoint: Endpoint, given: string): Promise<void> {
+    const { settings } = request
+    const { endpointId } = endpoint
+    const options = settings.DriverOpts ?? {}
+    let address = given
+    let macAddress = settings.MacAddress || (address === '' ? '' : macOf(address))
+    await this.#network(record.driver, async (driver) => {
+      const networkId = record.id
+      const answer = await driver.createEndpoint({ networkId, endpointId, address, addressIPv6: '', macAddress, options })
+      address ||= answer.address ?? ''
+      macAddress ||= answer.macAddress ?? ''
+      endpoint.join = await driver.join({
+        networkId,
+        endpointId,
+        interfaceName: request.interfaceName,
+        address,
+        addressIPv6: '',
+        macAddress,
+        defaultGateway: request.defaultGateway,
+        publishedPorts: endpoint.publishedPorts,
+        exposedPorts: request.exposedPorts,
+        options,
+      })
+    })
+    const [plain = '', prefix = '0'] = address.split('/')
+    endpoint.settings = {
+      IPAMConfig: settings.IPAMConfig ?? null,
+      Links: settings.Links ?? null,
+      Aliases: settings.Aliases ?? null,
+      MacAddress: macAddress,
+      DriverOpts: settings.DriverOpts ?? null,
+      GwPriority: settings.GwPriority ?? 0,
+      NetworkID: record.id,
+      EndpointID: endpointId,
+      Gateway: endpoint.join.gateway,
+      IPAddress: plain,
+      IPPrefixLen: Number(prefix),
+      IPv6Gateway: '',
+      GlobalIPv6Address: '',
+      GlobalIPv6PrefixLen: 0,
+      DNSNames: dnsNames(record, request, settings),
+    }
+  }
+
+  connected(endpoint: Endpoint, owner: string): ActiveEndpoint | undefined {
+    const active = this.#joining.get(endpoint.endpointId)
+    if (!active) return undefined
+    this.#joining.delete(endpoint.endpointId)
+    this.#active.set(endpoint.endpointId, active)
+    const { containerId, containerName } = active
+    // The plan is done and never carried out again.
+    const stored: Endpoint = { ...endpoint, join: { ...endpoint.join, host: [], container: [] } }
+    this.ledger.fact(owner, [{ kind: 'endpoint', key: endpoint.endpointId, data: { containerId, containerName, endpoint: stored } }])
+    return active
+  }
+
+  /** Answers what was shown in network inspect, if it was. What a driver out of reach holds stays in the ledger. */
+  async disconnect(networkId: string, endpointId: string, owner: string): Promise<ActiveEndpoint | undefined> {
+    const entries = this.ledger.entries(owner).filter((entry) => kinds.includes(entry.kind) && endpointOf(entry) === endpointId)
+    const known = this.#active.get(endpointId) ?? this.#joining.get(endpointId)
+    try {
+      await this.#giveBack(networkId, endpointId, entries)
+      if (entries.length > 0)
+        this.ledger.released(
+          owner,
+          entries.map(({ kind, key }) => ({ kind, key })),
+        )
+    } catch (error) {
+      this.logger.warn('an endpoint cannot be released yet', { endpoint: endpointId, network: networkId, error: messageOf(error) })
+    }
+    if (entries.length === 0) for (const port of known?.endpoint.publishedPorts ?? []) this.#ports.release(port, endpointId)
+    this.#joining.delete(endpointId)
+    return this.#active.delete(endpointId) ? known : undefined
+  }
+
+  async #giveBack(networkId: string, endpointId: string, entries: readonly LedgerEntry[]): Promise<void> {
+    const endpoint = entries.find(({ kind }) => kind === 'endpoint')
+    const address = entries.find(({ kind }) => kind === 'address')
+    if (endpoint) {
+      await this.#network(String(endpoint.data?.['driver']), async (driver) => {
+        await driver.leave(networkId, endpointId)
+        await driver.deleteEndpoint(networkId, endpointId)
+      })
+    }
+    if (address) {
+      const poolId = String(address.data?.['poolId'])
+      await this.#ipam(String(address.data?.['driver']), (ipam) => ipam.releaseAddress(poolId, { address: '', holder: endpointId }))
+    }
+    for (const entry of entries) if (entry.kind === 'port') this.#ports.release(portOf(entry), endpointId)
+  }
+
+  async releaseOwner(owner: string): Promise<void> {
+    const ids = new Set(
+      this.ledger
+        .entries(owner)
+        .filter(({ kind }) => kinds.includes(kind))
+        .map(endpointOf),
+    )
+    for (const endpointId of ids) await this.disconnect(this.#networkOf(owner, endpointId), endpointId, owner)
+  }
+
+  #networkOf(owner: string, endpointId: string): string {
+    const entry = this.ledger.entries(owner).find(({ kind, key }) => kind === 'endpoint' && key === endpointId)
+    return String(entry?.data?.['networkId'] ?? '')
+  }
+
+  /** Facts of owners that live are taken over; everything else that is in the ledger is released. */
+  async restore(alive: (owner: string) => boolean): Promise<void> {
+    const entries = this.ledger.entries().filter(({ kind }) => kinds.includes(kind))
+    for (const entry of entries) if (entry.kind === 'port') this.#ports.adopt(portOf(entry), endpointOf(entry))
+    const orphans: LedgerEntry[] = []
+    for (const entry of entries) {
+      if (entry.kind !== 'endpoint') continue
+      const endpoint = entry.data?.['endpoint'] as Endpoint | undefined
+      if (entry.state === 'fact' && endpoint && alive(entry.owner) && this.records.get(endpoint.networkId)) {
+        const { containerId, containerName } = entry.data as { containerId: string; containerName: string }
+        this.#active.set(entry.key, { owner: entry.owner, containerId, containerName, endpoint })
+      } else orphans.push(entry)
+    }
+    for (const entry of orphans) await this.disconnect(String(entry.data?.['networkId'] ?? ''), entry.key, entry.owner)
+  }
+
+  /** What could not be released before, now that its driver may be there. */
+  async retry(): Promise<void> {
+    for (const entry of this.ledger.entries()) {
+      if (entry.kind !== 'endpoint' || this.#active.has(entry.key) || this.#joining.has(entry.key)) continue
+      await this.disconnect(String(entry.data?.['networkId'] ?? ''), entry.key, entry.owner)
+    }
+  }
+}
+
+function portOf(entry: LedgerEntry): PublishedPort {
+  const port = entry.data?.['port'] as PublishedPort | undefined
+  const [, protocol = 'tcp', hostIp = '', hostPort = '0'] = entry.key.split(':')
+  return port ?? { protocol: protocol as PortProtocol, containerPort: 0, hostIp, hostPort: Number(hostPort) }
+}
+
+function macOf(cidr: string): string {
+  const bytes = (cidr.split('/')[0] ?? '').split('.').map((part) => Number(part).toString(16).padStart(2, '0'))
+  return `02:42:${bytes.join(':')}`
+}
+
+function dnsNames(record: NetworkRecord, request: EndpointRequest, settings: EndpointSettings): string[] | null {
+  if (isPredefined(record.name)) return null
+  return [...new Set([request.containerName, ...(settings.Aliases ?? []), shortId(request.containerId)])]
+}
+
+/** The address that the user named, in Docker's words if that cannot be. */
+function checkAddress(record: NetworkRecord, request: EndpointRequest): string {
+  const { settings } = request
+  const wanted = settings.IPAMConfig?.IPv4Address ?? ''
+  if (settings.IPAMConfig?.IPv6Address)
+    throw invalidParameter(`network ${record.name}: the network has no IPv6 subnet for ${settings.IPAMConfig.IPv6Address}`)
+  if (settings.MacAddress && !/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/.test(settings.MacAddress)) {
+    throw invalidParameter(`invalid MAC address: ${settings.MacAddress}`)
+  }
+  if (isBare(record.driver) && wanted === '') return ''
+  if (wanted === '') return ''
+  if (isPredefined(record.name))
+    throw invalidParameter('invalid config for network: user specified IP address is supported on user defined networks only')
+  if (!record.pools.some((pool) => pool.configured)) {
+    throw invalidParameter('user specified IP address is supported only when connecting to networks with user configured subnets')
+  }
+  if (!record.pools.some((pool) => blockContains(pool.pool, wanted))) {
+    throw invalidParameter(`invalid config for network ${record.name}: no configured subnet contains IP address ${wanted}`)
+  }
+  return wanted
+}
+
+/** Docker lets a container join a network only once. */
+export function refuseTwice(record: NetworkRecord, request: EndpointRequest, endpoints: readonly ActiveEndpoint[]): void {
+  if (endpoints.some(({ containerId }) => containerId === request.containerId)) {
+    throw forbidden(`endpoint with name ${request.containerName} already exists in network ${record.name}`)
+  }
+}
+
+export function unknownEndpoint(endpointId: string): TsdError {
+  return notFound(`endpoint ${endpointId} not found`)
+}
+
+export const nameTaken = (name: string): TsdError => conflict(`network with name ${name} already exists`)

@@ -1,0 +1,2 @@
+export { Networks, type Endpoint, type EndpointRequest, type NetworkCreateRequest, type PortRequest } from './contract.js'
+export { NetworksService } from './service.js'

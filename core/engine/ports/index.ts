@@ -1,0 +1,124 @@
+// What the engine's nouns need of the outside. Implemented by core/kernel and core/platform, bound in core/daemon/wiring.ts.
+import type { Duplex } from 'node:stream'
+import type { NetOp } from '../../sdk/kinds/network.js'
+
+export type { Kind, KindMap } from '../../sdk/driver.js'
+export type { DriverSummary, DriverVerdict, Lease, LedgerEntry, LedgerResource } from '../../sdk/registry.js'
+export { Drivers, RunLedger } from '../../sdk/registry.js'
+
+export type StoreOperation = { put: string; value: unknown } | { del: string }
+
+/** JSON documents under keys like `container/<id>`. */
+export interface MetadataStore {
+  get<T>(key: string): Promise<T | undefined>
+  /** All documents whose key starts with the prefix, in key order. */
+  list<T>(prefix: string): Promise<{ key: string; value: T }[]>
+  /** Atomic. With sync it is on disk when the promise resolves. */
+  batch(operations: StoreOperation[], options: { sync: boolean }): Promise<void>
+}
+export const MetadataStore = Symbol.for('tsd.MetadataStore')
+
+export interface ShimExit {
+  code: number
+  /** 0 when the process exited by itself. */
+  signal: number
+  oom: boolean
+  /** RFC 3339 with nanoseconds. */
+  time: string
+}
+
+/** The daemon's connection to one shim. */
+export interface ShimConnection {
+  readonly id: string
+  readonly pid: number
+  /** Resolves once, also for a shim that was killed (code 137, signal 9). */
+  readonly exited: Promise<ShimExit>
+  /** Set as soon as the exit is known. */
+  readonly exit: ShimExit | undefined
+  /** Starts or stops the stream of output to `onOutput`. */
+  stream(on: boolean): void
+  /** Return value: a promise to wait for (back-pressure), or nothing. */
+  onOutput: ((source: 'stdout' | 'stderr', data: Buffer) => Promise<void> | void) | undefined
+  /** All output has been delivered and the process is gone. */
+  readonly ended: Promise<void>
+  /** Out of memory kills seen while running. */
+  onOom: (() => void) | undefined
+  writeStdin(data: Uint8Array): Promise<void>
+  closeStdin(): void
+  resize(height: number, width: number): void
+  /** Dropped log bytes because the disk was full. */
+  readonly droppedLogBytes: number
+  /** Lets the shim end; its directory can be removed afterwards. */
+  close(): void
+}
+
+export interface Shims {
+  /** Of a shim launched or attached in this life of the daemon. */
+  get(id: string): ShimConnection | undefined
+  /** Finds a shim made by an earlier daemon. `exit` is filled from the record when the process is gone already; undefined: neither shim nor record exists. */
+  attach(id: string, dir: string): Promise<ShimConnection | { exit: ShimExit } | undefined>
+}
+export const Shims = Symbol.for('tsd.Shims')
+
+/** Network namespaces on the host and the steps taken in them, for drivers that do not fold them into a start. */
+export interface NetworkNamespaces {
+  /** Makes a namespace bound at `path` and carries out the join's steps. */
+  create(path: string, plan: { host: NetOp[]; container: NetOp[] }): Promise<void>
+  /** Removing what is not there is success. */
+  remove(path: string): Promise<void>
+  /** Carries out a join's steps on a namespace that lives. */
+  apply(target: { pid: number } | { path: string }, plan: { host: NetOp[]; container: NetOp[] }): Promise<void>
+  /** Removes links inside a namespace by name. */
+  unlink(target: { pid: number } | { path: string }, links: string[]): Promise<void>
+}
+export const NetworkNamespaces = Symbol.for('tsd.NetworkNamespaces')
+
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number
+  /** RFC 3339 with nanoseconds, UTC, as Docker prints times. */
+  timestamp(): string
+}
+export const Clock = Symbol.for('tsd.Clock')
+
+export const Logger = Symbol.for('tsd.Logger')
+export const Spawner = Symbol.for('tsd.Spawner')
+export const Mounter = Symbol.for('tsd.Mounter')
+export const Archiver = Symbol.for('tsd.Archiver')
+export type { Logger as LoggerPort, Spawner as SpawnerPort, Mounter as MounterPort, Archiver as ArchiverPort } from '../../sdk/ports.js'
+
+/** A bidirectional client stream, hijacked from HTTP. */
+export type ClientStream = Duplex
+
+/** The daemon's settings, after files, flags and defaults were merged and checked. Docker's key names in camel case. */
+export interface EngineConfig {
+  dataRoot: string
+  execRoot: string
+  hosts: string[]
+  group: string
+  labels: string[]
+  debug: boolean
+  liveRestore: boolean
+  /** Seconds. */
+  shutdownTimeout: number
+  mtu: number
+  bip: string
+  defaultBridge: string
+  dns: string[]
+  dnsSearch: string[]
+  dnsOptions: string[]
+  logDriver: string
+  logOpts: Record<string, string>
+  defaultRuntime: string
+  /** Name to OCI runtime path and arguments. */
+  runtimes: Record<string, { path: string; args: string[] }>
+  cgroupParent: string
+  defaultUlimits: Record<string, { soft: number; hard: number }>
+  defaultShmSize: number
+  /** Path of a JSON profile, `builtin` or `unconfined`. */
+  seccompProfile: string
+  noNewPrivileges: boolean
+  storageDriver: string
+  storageOpts: string[]
+}
+export const EngineConfig = Symbol.for('tsd.EngineConfig')

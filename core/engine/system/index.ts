@@ -1,0 +1,3 @@
+export { System } from './contract.js'
+export { EngineSystem } from './engine-system.js'
+export { release, type Release } from './release.js'

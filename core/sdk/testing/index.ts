@@ -1,0 +1,6 @@
+export * from './exec.js'
+export * from './graph.js'
+export * from './ipam.js'
+export * from './log.js'
+export * from './network.js'
+export * from './volume.js'

@@ -1,0 +1,126 @@
+import { parseCidrBytes } from 'tsd-engine/native'
+import { invalidParameter, type NetworkSpec, notImplemented } from 'tsd-engine/sdk'
+
+/** A network as the driver keeps it on disk. */
+export interface BridgeNetwork {
+  networkId: string
+  name: string
+  bridge: string
+  /** The driver made the bridge, so it removes it. */
+  owned: boolean
+  /** Network address with prefix, e.g. `172.17.0.0/16`. */
+  subnet: string
+  /** Address of the bridge with prefix; also the gateway of its containers. */
+  gateway: string
+  /** 0: the kernel's. */
+  mtu: number
+  icc: boolean
+  masquerade: boolean
+  internal: boolean
+  /** Host address of ports published without one; empty: all. */
+  hostBinding: string
+}
+
+const BRIDGE = 'com.docker.network.bridge.'
+
+function bool(key: string, value: string): boolean {
+  if (['1', 't', 'T', 'TRUE', 'true', 'True'].includes(value)) return true
+  if (['0', 'f', 'F', 'FALSE', 'false', 'False'].includes(value)) return false
+  throw invalidParameter(`network option ${key}: ${JSON.stringify(value)} is neither true nor false`)
+}
+
+export function isIPv4(text: string): boolean {
+  return /^(\d{1,3}\.){3}\d{1,3}$/.test(text) && text.split('.').every((part) => Number(part) < 256)
+}
+
+function interfaceNameOption(key: string, value: string): string {
+  if (value === '' || value.length > 15 || /[\s/:%]/.test(value) || value === '.' || value === '..') {
+    throw invalidParameter(`network option ${key}: ${JSON.stringify(value)} is not a name for an interface (1 to 15 characters)`)
+  }
+  return value
+}
+
+function mtuOption(key: string, value: string): number {
+  const mtu = /^\d{1,5}$/.test(value) ? Number(value) : -1
+  if (mtu !== 0 && (mtu < 68 || mtu > 65535)) {
+    throw invalidParameter(`network option ${key}: ${JSON.stringify(value)} is not an MTU from 68 to 65535`)
+  }
+  return mtu
+}
+
+function hostBindingOption(key: string, value: string): string {
+  if (!isIPv4(value)) throw invalidParameter(`network option ${key}: ${JSON.stringify(value)} is not an IPv4 address`)
+  return value === '0.0.0.0' ? '' : value
+}
+
+/** First address of the block, for comparisons. */
+export function networkOf(cidr: string): string {
+  const { bytes, prefix } = parseCidrBytes(cidr)
+  const size = 2 ** (32 - prefix)
+  const first = Math.floor(bytes.readUInt32BE(0) / size) * size
+  return `${[first >>> 24, (first >>> 16) & 255, (first >>> 8) & 255, first & 255].join('.')}/${prefix}`
+}
+
+export function overlaps(a: string, b: string): boolean {
+  const x = parseCidrBytes(a)
+  const y = parseCidrBytes(b)
+  const size = 2 ** (32 - Math.min(x.prefix, y.prefix))
+  return Math.floor(x.bytes.readUInt32BE(0) / size) === Math.floor(y.bytes.readUInt32BE(0) / size)
+}
+
+/** Checks what the user asked for. */
+export function readSpec(spec: NetworkSpec, defaultBridge: string): BridgeNetwork {
+  if (spec.enableIPv6 || spec.ipv6.length > 0) {
+    throw notImplemented(`network ${spec.name}: the bridge driver has no IPv6 yet; create the network without --ipv6`)
+  }
+  const block = spec.ipv4[0]
+  if (!spec.enableIPv4 || !block) throw invalidParameter(`network ${spec.name}: the bridge driver needs an IPv4 subnet`)
+  if (spec.ipv4.length > 1) throw invalidParameter(`bridge driver doesn't support multiple subnets`)
+  if (!block.gateway) throw invalidParameter(`network ${spec.name}: the bridge driver needs a gateway address in ${block.pool}`)
+  const network: BridgeNetwork = {
+    networkId: spec.networkId,
+    name: spec.name,
+    bridge: `br-${spec.networkId.slice(0, 12)}`,
+    owned: false,
+    subnet: networkOf(block.pool),
+    gateway: `${block.gateway.split('/')[0]}/${block.pool.split('/')[1]}`,
+    mtu: 0,
+    icc: true,
+    masquerade: true,
+    internal: spec.internal,
+    hostBinding: '',
+  }
+  let named = false
+  for (const [key, value] of Object.entries(spec.options)) {
+    switch (key) {
+      case `${BRIDGE}name`:
+        network.bridge = interfaceNameOption(key, value)
+        named = true
+        break
+      case `${BRIDGE}default_bridge`:
+        if (bool(key, value) && !named) network.bridge = defaultBridge
+        break
+      case `${BRIDGE}enable_icc`:
+        network.icc = bool(key, value)
+        break
+      case `${BRIDGE}enable_ip_masquerade`:
+        network.masquerade = bool(key, value)
+        break
+      case `${BRIDGE}host_binding_ipv4`:
+        network.hostBinding = hostBindingOption(key, value)
+        break
+      case 'com.docker.network.driver.mtu':
+        network.mtu = mtuOption(key, value)
+        break
+      case 'com.docker.network.container_iface_prefix':
+        interfaceNameOption(key, `${value}0`)
+        break
+      default:
+        throw invalidParameter(
+          `network option ${key} is not known to the bridge driver; it knows ${BRIDGE}{name,enable_icc,enable_ip_masquerade,host_binding_ipv4}, ` +
+            `com.docker.network.driver.mtu and com.docker.network.container_iface_prefix`,
+        )
+    }
+  }
+  return network
+}

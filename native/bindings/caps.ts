@@ -1,0 +1,1 @@
+export { CAPABILITIES, capabilitiesOfMask, capabilityMask } from '../../core/base/capabilities.js'

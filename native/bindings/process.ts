@@ -1,0 +1,74 @@
+import koffi from 'koffi'
+import { check, libc, SyscallError } from './libc.js'
+
+const syscall5 = libc.func('long syscall(long number, long a, long b, void *c, long d)') as (
+  number: number,
+  a: number,
+  b: number,
+  c: null,
+  d: number,
+) => number
+const flockFn = libc.func('int flock(int fd, int operation)') as (fd: number, operation: number) => number
+const syncfsFn = libc.func('int syncfs(int fd)')
+const memfdCreateFn = libc.func('int memfd_create(const char *name, unsigned int flags)') as (name: string, flags: number) => number
+const prctlFn = libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)') as (
+  option: number,
+  a: number,
+  b: number,
+  c: number,
+  d: number,
+) => number
+const setnsFn = libc.func('int setns(int fd, int type)') as (fd: number, type: number) => number
+
+// One number for both: pidfd system calls were added after the tables of all architectures were joined.
+const SYS_pidfd_send_signal = 424
+const SYS_pidfd_open = 434
+
+/** A close-on-exec fd of the process; ESRCH when it is gone. */
+export function pidfdOpen(pid: number): number {
+  return check(syscall5(SYS_pidfd_open, pid, 0, null, 0), 'pidfd_open', String(pid))
+}
+
+export function pidfdSendSignal(pidfd: number, signal: number): void {
+  check(syscall5(SYS_pidfd_send_signal, pidfd, signal, null, 0), 'pidfd_send_signal')
+}
+
+const LOCK_SH = 1
+const LOCK_EX = 2
+const LOCK_NB = 4
+const LOCK_UN = 8
+
+/** Takes or drops a lock without waiting; false when someone else holds it. */
+export function flock(fd: number, mode: 'shared' | 'exclusive' | 'unlock'): boolean {
+  const operation = mode === 'unlock' ? LOCK_UN : (mode === 'shared' ? LOCK_SH : LOCK_EX) | LOCK_NB
+  if (flockFn(fd, operation) === 0) return true
+  const code = koffi.errno()
+  if (code === koffi.os.errno.EWOULDBLOCK || code === koffi.os.errno.EAGAIN) return false
+  throw new SyscallError('flock', code)
+}
+
+/** Writes out a whole file system, off the event loop. */
+export function syncfs(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    syncfsFn.async(fd, (error: Error | null, result: number) => {
+      if (error) reject(error)
+      else if (result === -1) reject(new SyscallError('syncfs', koffi.errno()))
+      else resolve()
+    })
+  })
+}
+
+const MFD_CLOEXEC = 1
+
+export function memfdCreate(name: string): number {
+  return check(memfdCreateFn(name, MFD_CLOEXEC), 'memfd_create')
+}
+
+export function prctl(option: number, a = 0, b = 0, c = 0, d = 0): number {
+  return check(prctlFn(option, a, b, c, d), 'prctl')
+}
+
+/** On the main thread only, in a synchronous section that spawns nothing and returns to the old namespace. */
+export function setns(fd: number, type: number): void {
+  check(setnsFn(fd, type), 'setns')
+}
