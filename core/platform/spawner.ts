@@ -84,12 +84,15 @@ export class ShimSpawner implements Spawner {
 
   async launch(shim: ShimSpec, plan: Uint8Array): Promise<ShimProcess> {
     if (this.#links.has(shim.id)) throw conflict(`a process with the id ${shim.id} has been started already`)
-    const setup = encodePlan({ setup: setupOps(shim) })
+    const files = (shim.files ?? []).map(({ path, content }) => ({ op: 'write', path, data: content, create: true }) as const)
+    const setup = encodePlan({ setup: setupOps(shim), host: files })
     for (let retries = 1; ; retries--) {
-      const epoch = this.zygote.epoch()
       let link: ShimLink
+      let epoch: number
       try {
-        link = this.#link(shim.id, shim.dir, await this.zygote.launch(setup, plan))
+        const launched = await this.zygote.launch(setup, plan)
+        epoch = launched.epoch
+        link = this.#link(shim.id, shim.dir, launched.socket)
       } catch (error) {
         throw unavailable(`cannot start ${shim.id}: ${messageOf(error)}`, { cause: error })
       }
@@ -127,15 +130,14 @@ export class ShimSpawner implements Spawner {
   async run(plan: Uint8Array, options: HelperOptions): Promise<{ output: Uint8Array }> {
     const until = Date.now() + options.deadline
     for (let retries = 1; ; retries--) {
-      const epoch = this.zygote.epoch()
-      const output = await this.#runOnce(plan, { ...options, deadline: Math.max(1, until - Date.now()) })
+      const { output, epoch } = await this.#runOnce(plan, { ...options, deadline: Math.max(1, until - Date.now()) })
       if (output !== undefined) return { output }
       if (retries === 0 || this.zygote.epoch() === epoch) throw unavailable(`${options.name}: the helper ended before it was done`)
     }
   }
 
-  /** undefined: the helper is gone and has said nothing. */
-  async #runOnce(plan: Uint8Array, { signal, name, deadline }: HelperOptions): Promise<Buffer | undefined> {
+  /** Without output: the helper is gone and has said nothing. */
+  async #runOnce(plan: Uint8Array, { signal, name, deadline }: HelperOptions): Promise<{ output: Buffer | undefined; epoch: number }> {
     if (signal?.aborted) throw cancelled(`${name}: cancelled`)
     let helper: Awaited<ReturnType<Zygote['run']>>
     try {
@@ -144,7 +146,7 @@ export class ShimSpawner implements Spawner {
     } catch (error) {
       throw unavailable(`${name}: ${messageOf(error)}`, { cause: error })
     }
-    const { socket, kill } = helper
+    const { socket, kill, epoch } = helper
     return new Promise((resolve, reject) => {
       const output: Buffer[] = []
       let size = 0
@@ -153,7 +155,7 @@ export class ShimSpawner implements Spawner {
         signal?.removeEventListener('abort', abort)
         socket.destroy()
         if (result instanceof Error) reject(result)
-        else resolve(result)
+        else resolve({ output: result, epoch })
       }
       const stop = (error: Error) => {
         kill()

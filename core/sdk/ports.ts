@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream'
 import type { MountInstruction } from './kinds/graph.js'
-import type { ShimSpec, StartedProcess } from './process.js'
+import type { ShimFile, ShimSpec, StartedProcess } from './process.js'
 
-export type { ShimSpec }
+export type { ShimFile, ShimSpec }
 
 export interface Logger {
   debug(message: string, fields?: Record<string, unknown>): void

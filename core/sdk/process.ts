@@ -13,8 +13,16 @@ export interface ShimSpec {
   /** Stdin is closed for good when the first attached client leaves. */
   stdinOnce: boolean
   sink: LogSink
+  /** Written by the shim before anything of the plan is carried out, each replacing what stands there. */
+  files?: readonly ShimFile[]
   /** Output is streamed to the daemon from the first byte, because a client is already attached. */
   stream: boolean
+}
+
+export interface ShimFile {
+  /** Absolute, in a directory that exists. */
+  path: string
+  content: string
 }
 
 export interface StartedProcess {

@@ -37,7 +37,7 @@ export class Zygote {
     return this.#child?.pid
   }
 
-  /** Changes when a zygote is lost: what was sent to it and not answered may never have been read. */
+  /** Asks whether the zygote lives: the epoch changes when it is lost. What was sent to it and not answered may never have been read. */
   epoch(): number {
     if (this.#socket >= 0) {
       try {
@@ -89,17 +89,19 @@ export class Zygote {
     this.#drop()
   }
 
-  /** Starts a shim; the answer is its control stream. */
-  async launch(setup: Uint8Array, plan: Uint8Array): Promise<Socket> {
-    return this.#request(toZygote.launch, this.#nextId++, 0, [setup, plan])
+  /** Starts a shim; the answer is its control stream, and the zygote's epoch that took the request. */
+  async launch(setup: Uint8Array, plan: Uint8Array): Promise<{ socket: Socket; epoch: number }> {
+    const socket = await this.#request(toZygote.launch, this.#nextId++, 0, [setup, plan])
+    return { socket, epoch: this.#epoch }
   }
 
-  /** Starts a helper; `kill` ends it at once. */
-  async run(plan: Uint8Array, deadline: number): Promise<{ socket: Socket; kill: () => void }> {
+  /** Starts a helper, as `launch`; `kill` ends it at once. */
+  async run(plan: Uint8Array, deadline: number): Promise<{ socket: Socket; epoch: number; kill: () => void }> {
     const id = this.#nextId++
     const socket = await this.#request(toZygote.run, id, Math.max(1, Math.ceil(deadline)), [plan])
     return {
       socket,
+      epoch: this.#epoch,
       kill: () => {
         if (this.#socket >= 0) sendWithFds(this.#socket, header(toZygote.kill, id, 0), [])
       },

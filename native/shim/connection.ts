@@ -51,10 +51,12 @@ export class ShimLink {
   onClose: (() => void) | undefined
   readonly exited: Promise<ShimExitRecord>
   readonly ended: Promise<void>
+  readonly released: Promise<void>
 
   readonly #socket: Socket
   readonly #exited = deferred<ShimExitRecord>()
   readonly #ended = deferred<void>()
+  readonly #released = deferred<void>()
   readonly #hello = deferred<void>()
   #started = deferred<ShimProcess>()
   #handler: OutputHandler | undefined
@@ -78,6 +80,7 @@ export class ShimLink {
   ) {
     this.exited = this.#exited.promise
     this.ended = this.#ended.promise
+    this.released = this.#released.promise
     this.#socket = socket
     const reader = new FrameReader((type, payload) => this.#frame(type, new PayloadReader(payload), payload))
     socket.on('data', (chunk: Buffer) => {
@@ -210,6 +213,8 @@ export class ShimLink {
         return this.#settle()
       case fromShim.exit:
         return this.#exit(this.#readExit(reader))
+      case fromShim.released:
+        return this.#released.resolve()
       case fromShim.oom:
         return this.onOom?.()
       case fromShim.stdinTaken:
@@ -234,6 +239,8 @@ export class ShimLink {
     const version = reader.u32()
     if (version < 1 || version > SHIM_VERSION)
       throw new ProtocolError(`the shim speaks version ${version}, this daemon up to ${SHIM_VERSION}`)
+    // The first ones let go of their mounts before they told the exit.
+    if (version < 2) void this.exited.then(() => this.#released.resolve())
     const state = reader.u32()
     this.state = (Object.keys(shimStates) as (keyof typeof shimStates)[])[state] ?? 'starting'
     this.pid = reader.u32()
@@ -294,6 +301,7 @@ export class ShimLink {
     this.#hello.reject(error)
     for (const answer of this.#requests.values()) answer.reject(new Error(`the shim of ${this.id} is gone`))
     this.#requests.clear()
+    this.#released.resolve()
     this.#outputEnded = true
     if (this.exit !== undefined) return this.#settle()
     if (this.#failed !== undefined || this.#detached) return

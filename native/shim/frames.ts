@@ -2,7 +2,7 @@
  * Frames on a shim's control stream: u32 length of the payload, u8 type, payload; numbers little-endian. The C header takes the types from here.
  * A version is for ever: a newer daemon speaks every one.
  */
-export const SHIM_VERSION = 1
+export const SHIM_VERSION = 2
 export const FRAME_HEADER = 5
 /** What a shim sends never exceeds this; a peer that does is not a shim. */
 export const FRAME_MAX = 256 << 10
@@ -35,6 +35,8 @@ export const fromShim = {
   /** Helper: output bytes; then `done`. */
   helperOutput: 14,
   helperDone: 15,
+  /** After `exit`: the mounts of the process are gone. Since version 2. */
+  released: 16,
 } as const
 
 /** To the shim. */

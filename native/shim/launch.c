@@ -151,7 +151,7 @@ static int make_child(struct plan plan, const struct op *clone_op)
 	const struct field *f = clone_op->f;
 	struct clone_args3 args = { .flags = (uint32_t)f[CLONE_FLAGS].n, .exit_signal = SIGCHLD };
 	bool mapped = f[CLONE_UID_MAP].len || f[CLONE_GID_MAP].len;
-	int pair[2], r;
+	int pair[2], r, home;
 	long pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -163,6 +163,9 @@ static int make_child(struct plan plan, const struct op *clone_op)
 		args.cgroup = r;
 		args.flags |= CLONE3_INTO_CGROUP;
 	}
+	home = spare_enter(clone_op);
+	if (home >= 0)
+		args.flags &= ~(uint64_t)CLONE_NEWNET;
 	pid = syscall(SYS_clone3, &args, sizeof args);
 	if (pid < 0)
 		return fail(errno, NULL, "clone3 with flags 0x%llx", (unsigned long long)args.flags);
@@ -173,6 +176,11 @@ static int make_child(struct plan plan, const struct op *clone_op)
 	close(pair[1]);
 	g.sync = pair[0];
 	g.child = pid;
+	if (home >= 0) {
+		if (setns(home, CLONE_NEWNET) < 0)
+			return fail(errno, NULL, "cannot go back to the network namespace of the host");
+		close(home);
+	}
 	if (!mapped)
 		return 0;
 	r = write_map("uid_map", &f[CLONE_UID_MAP]);
@@ -226,11 +234,12 @@ void launch_main(struct plan setup_plan, struct plan plan, int control, int lock
 	run.lock = lock;
 	setsid();
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-	check(plan_check(setup_plan, 1u << PHASE_SETUP), "setup");
+	check(plan_check(setup_plan, 1u << PHASE_SETUP | 1u << PHASE_HOST), "setup");
 	check(plan_check(plan, ~0u), "plan");
 	check(read_setup(setup_plan), "shim");
 	check(sink_open(setup_plan), "sink");
 	check(make_stdio(), "stdio");
+	check(plan_run(setup_plan, PHASE_HOST), "host");
 	check(plan_run(plan, PHASE_HOST), "host");
 	clones = plan_has(plan, PHASE_CLONE, OP_CLONE, &clone_op);
 	if (clones) {

@@ -62,6 +62,7 @@ static void say_hello(void)
 	if (exited() && end.told) {
 		conn_send(FROM_OUTPUT_END, "", 0);
 		conn_send(FROM_EXIT, payload, put_exit(payload) - payload);
+		conn_send(FROM_RELEASED, "", 0);
 	}
 }
 
@@ -522,9 +523,12 @@ static void tell_exit(void)
 	write_record();
 	conn_send(FROM_OUTPUT_END, "", 0);
 	conn_send(FROM_EXIT, payload, put_exit(payload) - payload);
+	/* Mounts take milliseconds to go: the daemon need not wait for that to hear of the end. */
+	conn_flush();
 	if (mounts >= 0)
 		close(mounts);
 	mounts = -1;
+	conn_send(FROM_RELEASED, "", 0);
 	close_input();
 }
 

@@ -25,6 +25,7 @@ int op_run(const struct op *op)
 		return op_identity(op);
 	case OP_USER_NAME:
 		return op_user_name(op->f);
+	case OP_MILESTONE ... OP_WAIT_MILESTONE:
 	case OP_WAIT_PARENT ... OP_SETDOMAINNAME:
 	case OP_CHDIR:
 	case OP_CONSOLE:

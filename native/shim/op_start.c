@@ -14,7 +14,7 @@
 #define TIOCGPTPEER _IO('T', 0x41)
 #endif
 
-/* Waits for one byte of the shim's, 'G' or 'R'. A shim that is gone ends the child. */
+/* Waits for one byte of the shim's: 'C' for its milestone, 'G', 'R'. A shim that is gone ends the child. */
 static int await(char wanted)
 {
 	char got;
@@ -22,7 +22,7 @@ static int await(char wanted)
 
 	do
 		n = read(g.sync, &got, 1);
-	while (n < 0 && errno == EINTR);
+	while ((n < 0 && errno == EINTR) || (n == 1 && got == 'C' && wanted != 'C'));
 	if (n != 1 || got != wanted)
 		_exit(1);
 	return 0;
@@ -159,6 +159,10 @@ int op_start(const struct op *op)
 	const struct field *f = op->f;
 
 	switch (op->code) {
+	case OP_MILESTONE:
+		return send(g.sync, "C", 1, MSG_NOSIGNAL) < 0 && errno != EPIPE ? -errno : 0;
+	case OP_WAIT_MILESTONE:
+		return await('C');
 	case OP_WAIT_PARENT:
 		return child_sync();
 	case OP_CGROUP_JOIN: {

@@ -105,6 +105,11 @@ export const opTable = {
    */
   clone: { code: 80, in: 'l', fields: { flags: 'u32?', cgroup: 'slot?', uidMap: 'str?', gidMap: 'str?' } },
 
+  // meeting points
+  /** Lets the child past its `waitMilestone`. At most one of each in a plan. */
+  milestone: { code: 81, in: 'p', fields: {} },
+  waitMilestone: { code: 82, in: 'c', fields: {} },
+
   // child
   /** The child goes no further until the parent phase is done (implied before park and exec). */
   waitParent: { code: 90, in: 'c', fields: {} },

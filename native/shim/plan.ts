@@ -54,12 +54,9 @@ export const PLAN_HEADER = 12
 export const PLAN_MAX = 16 << 20
 export const SLOTS = 64
 
-const opNames = Object.keys(opTable) as OpName[]
-const fieldLists = new Map(opNames.map((name) => [name as string, Object.entries((opTable[name] as OpDefinition).fields)]))
-
 /** Growing little-endian buffer. */
 class Writer {
-  buffer = Buffer.allocUnsafe(8192)
+  buffer = Buffer.allocUnsafe(32 << 10)
   length = 0
 
   room(bytes: number): void {
@@ -71,67 +68,117 @@ class Writer {
 
   u32(value: number): void {
     this.room(4)
-    this.length = this.buffer.writeUInt32LE(value >>> 0, this.length)
+    this.patch(this.length, value)
+    this.length += 4
+  }
+
+  patch(at: number, value: number): void {
+    const { buffer } = this
+    buffer[at] = value & 0xff
+    buffer[at + 1] = (value >>> 8) & 0xff
+    buffer[at + 2] = (value >>> 16) & 0xff
+    buffer[at + 3] = value >>> 24
   }
 
   u64(value: number | bigint): void {
+    if (typeof value === 'number' && value >= 0 && value <= 0xffffffff) {
+      this.u32(value)
+      return this.u32(0)
+    }
     this.room(8)
     this.length = this.buffer.writeBigUInt64LE(BigInt.asUintN(64, BigInt(value)), this.length)
   }
 
   /** Length, bytes and a NUL, so that C uses strings in place. */
   text(value: Text, nulAllowed: boolean, where: string): void {
-    const size = typeof value === 'string' ? Buffer.byteLength(value) : value.length
-    this.u32(size)
-    this.room(size + 1)
-    if (typeof value === 'string') this.buffer.write(value, this.length, 'utf8')
-    else this.buffer.set(value, this.length)
-    if (!nulAllowed && this.buffer.subarray(this.length, this.length + size).includes(0))
+    if (!nulAllowed && (typeof value === 'string' ? value.includes('\0') : value.includes(0)))
       throw new TypeError(`${where} must not contain NUL bytes`)
-    this.length += size
-    this.buffer[this.length++] = 0
+    const start = this.length
+    // No character of a JavaScript string takes more than three bytes.
+    this.room(4 + (typeof value === 'string' ? value.length * 3 : value.length) + 1)
+    const from = start + 4
+    let size = value.length
+    if (typeof value !== 'string') this.buffer.set(value, from)
+    else size = this.buffer.write(value, from, 'utf8')
+    this.patch(start, size)
+    this.buffer[from + size] = 0
+    this.length = from + size + 1
   }
 }
 
-function writeField(writer: Writer, type: string, value: unknown, where: string): void {
+type WriteField = (writer: Writer, value: unknown) => void
+
+/** What writes one field, made once for each field of the table. */
+function fieldWriter(type: string, where: string): WriteField {
   if (type.startsWith('enum')) {
     const names = type.slice(type.indexOf(':') + 1).split('|')
-    const index = value === undefined && type.startsWith('enum?') ? 0 : names.indexOf(value as string)
-    if (index < 0) throw new TypeError(`${where} must be one of ${names.join(', ')}`)
-    return writer.u32(index)
+    const optional = type.startsWith('enum?')
+    return (writer, value) => {
+      const index = value === undefined && optional ? 0 : names.indexOf(value as string)
+      if (index < 0) throw new TypeError(`${where} must be one of ${names.join(', ')}`)
+      writer.u32(index)
+    }
   }
   const optional = type.endsWith('?')
   const base = optional ? type.slice(0, -1) : type
-  if (value === undefined && !optional) throw new TypeError(`${where} is missing`)
-  switch (base) {
-    case 'str':
-    case 'bytes':
-      return writer.text((value as Text | undefined) ?? '', base === 'bytes', where)
-    case 'bool':
-      return writer.u32(value === true ? 1 : 0)
-    case 'u64':
-      return writer.u64((value as number | bigint | undefined) ?? 0)
-    case 'slot': {
-      const slot = (value as number | undefined) ?? -1
-      if (slot >= SLOTS || (slot < 0 && !optional)) throw new TypeError(`${where} must be a slot from 0 to ${SLOTS - 1}`)
-      return writer.u32(slot)
-    }
-    case 'strs': {
-      const list = (value as readonly Text[] | undefined) ?? []
-      writer.u32(list.length)
-      for (const item of list) writer.text(item, false, where)
-      return
-    }
-    case 'u32s': {
-      const list = (value as readonly number[] | undefined) ?? []
-      writer.u32(list.length)
-      for (const item of list) writer.u32(item)
-      return
-    }
-    default:
-      return writer.u32((value as number | undefined) ?? 0)
+  const write = baseWriter(base, optional, where)
+  if (optional) return write
+  return (writer, value) => {
+    if (value === undefined) throw new TypeError(`${where} is missing`)
+    write(writer, value)
   }
 }
+
+function baseWriter(base: string, optional: boolean, where: string): WriteField {
+  switch (base) {
+    case 'str':
+    case 'bytes': {
+      const nulAllowed = base === 'bytes'
+      return (writer, value) => writer.text((value as Text | undefined) ?? '', nulAllowed, where)
+    }
+    case 'bool':
+      return (writer, value) => writer.u32(value === true ? 1 : 0)
+    case 'u64':
+      return (writer, value) => writer.u64((value as number | bigint | undefined) ?? 0)
+    case 'slot':
+      return (writer, value) => {
+        const slot = (value as number | undefined) ?? -1
+        if (slot >= SLOTS || (slot < 0 && !optional)) throw new TypeError(`${where} must be a slot from 0 to ${SLOTS - 1}`)
+        writer.u32(slot)
+      }
+    case 'strs':
+      return (writer, value) => {
+        const list = (value as readonly Text[] | undefined) ?? []
+        writer.u32(list.length)
+        for (const item of list) writer.text(item, false, where)
+      }
+    case 'u32s':
+      return (writer, value) => {
+        const list = (value as readonly number[] | undefined) ?? []
+        writer.u32(list.length)
+        for (const item of list) writer.u32(item)
+      }
+    default:
+      return (writer, value) => writer.u32((value as number | undefined) ?? 0)
+  }
+}
+
+interface OpWriter {
+  code: number
+  in: string
+  fields: [name: string, write: WriteField][]
+}
+
+const opWriters = new Map<string, OpWriter>(
+  Object.entries<OpDefinition>(opTable).map(([op, definition]) => [
+    op,
+    {
+      code: definition.code,
+      in: definition.in,
+      fields: Object.entries(definition.fields).map(([name, type]) => [name, fieldWriter(type, `${op}.${name}`)]),
+    },
+  ]),
+)
 
 /**
  * Header (magic, version, total length), then one record per op: u8 phase, u8 number of ignored errnos, u16 code, u32 payload length,
@@ -144,20 +191,18 @@ export function encodePlan(plan: Plan): Buffer {
   writer.u32(0)
   phaseNames.forEach((phase, index) => {
     for (const op of plan[phase] ?? []) {
-      const definition = (opTable as Record<string, OpDefinition>)[op.op]
+      const definition = opWriters.get(op.op)
       if (!definition?.in.includes(phases[phase])) throw new TypeError(`op ${op.op} cannot stand in the ${phase} phase of a plan`)
       const ignore = op.ignore ?? []
       const start = writer.length
       writer.u32((index | (ignore.length << 8) | (definition.code << 16)) >>> 0)
       writer.u32(0)
       for (const errno of ignore) writer.u32(errno)
-      for (const [name, type] of fieldLists.get(op.op) ?? []) {
-        writeField(writer, type, (op as unknown as Record<string, unknown>)[name], `${op.op}.${name}`)
-      }
-      writer.buffer.writeUInt32LE(writer.length - start - 8, start + 4)
+      for (const [name, write] of definition.fields) write(writer, (op as unknown as Record<string, unknown>)[name])
+      writer.patch(start + 4, writer.length - start - 8)
     }
   })
   if (writer.length > PLAN_MAX) throw new RangeError(`a plan of ${writer.length} bytes is larger than ${PLAN_MAX}`)
-  writer.buffer.writeUInt32LE(writer.length, 8)
+  writer.patch(8, writer.length)
   return writer.buffer.subarray(0, writer.length)
 }

@@ -124,6 +124,16 @@ int zygote_main(int control, int lock);
 void helper_main(struct plan plan, int control, uint32_t deadline_ms) __attribute__((noreturn));
 void launch_main(struct plan setup, struct plan plan, int control, int lock) __attribute__((noreturn));
 
+/* spare.c: a network namespace made ahead */
+int spare_fd(void);
+int spare_wait(void);
+void spare_work(void);
+void spare_take(void);
+bool spare_fits(const struct op *clone_op);
+int spare_enter(const struct op *clone_op);
+void spare_gone(void);
+void spare_drop(void);
+
 struct setup {
 	char id[136];
 	int dir;

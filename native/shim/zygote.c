@@ -75,6 +75,7 @@ static void serve(unsigned char *message, size_t len, int control, int memory, i
 	struct stat st;
 
 	if (memory >= 0) {
+		spare_drop();
 		if (fstat(memory, &st) < 0 || st.st_size < 12)
 			refuse(control, "empty plan");
 		size = st.st_size;
@@ -85,11 +86,24 @@ static void serve(unsigned char *message, size_t len, int control, int memory, i
 	}
 	if (!split(data, size, &first, &used))
 		refuse(control, "truncated plan");
-	if (get32(message + 4) == ZYGOTE_RUN)
+	if (get32(message + 4) == ZYGOTE_RUN) {
+		spare_drop();
 		helper_main(first, control, get32(message + 12));
+	}
 	if (!split(data + used, size - used, &second, &used))
 		refuse(control, "truncated plan");
 	launch_main(first, second, control, lock);
+}
+
+/* What lies in a memfd is not looked at: such a shim goes without the spare, as serve() has it. */
+static bool takes_spare(const unsigned char *message, size_t len)
+{
+	struct plan first, second;
+	struct op clone_op;
+	size_t used;
+
+	return split(message + HEAD, len - HEAD, &first, &used) && split(message + HEAD + used, len - HEAD - used, &second, &used) &&
+	       plan_has(second, PHASE_CLONE, OP_CLONE, &clone_op) && spare_fits(&clone_op);
 }
 
 int zygote_main(int control, int lock)
@@ -119,23 +133,27 @@ int zygote_main(int control, int lock)
 	if (!message || sigfd < 0)
 		return 1;
 	for (;;) {
-		struct pollfd p[2] = { { control, POLLIN, 0 }, { sigfd, POLLIN, 0 } };
+		struct pollfd p[3] = { { control, POLLIN, 0 }, { sigfd, POLLIN, 0 }, { spare_fd(), POLLIN, 0 } };
 		union { struct cmsghdr h; char space[CMSG_SPACE(sizeof(int) * 4)]; } space;
 		struct iovec iov = { message, HEAD + ZYGOTE_INLINE };
 		struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = sizeof space.space };
 		int fds[4], count = 0;
 		ssize_t n;
 
-		if (poll(p, 2, -1) < 0)
+		if (poll(p, 3, spare_wait()) < 0)
 			continue;
+		if (p[2].revents)
+			spare_take();
 		if (p[1].revents) {
 			struct signalfd_siginfo info;
 			while (read(sigfd, &info, sizeof info) > 0)
 				;
 			reap();
 		}
-		if (!p[0].revents)
+		if (!p[0].revents) {
+			spare_work();
 			continue;
+		}
 		n = recvmsg(control, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
@@ -158,6 +176,8 @@ int zygote_main(int control, int lock)
 				close(sigfd);
 				serve(message, n, fds[0], count > 1 ? fds[1] : -1, lock);
 			}
+			if (pid > 0 && get32(message + 4) == ZYGOTE_LAUNCH && count == 1 && takes_spare(message, n))
+				spare_gone();
 			if (pid > 0 && get32(message + 4) == ZYGOTE_RUN)
 				for (int i = 0; i < HELPERS; i++)
 					if (!helpers[i].pid) {

@@ -42,6 +42,7 @@ export async function releaseRun(ctx: ContainersContext, container: Container, r
     const path = running.netns
     if (await step('network namespace', () => ctx.netns.remove(path))) done('netns', path)
   }
+  await running.shim.released
   if (await step('layer', () => running.graph.driver.release(owner, running.holder))) done('snapshot', running.holder)
   for (const { name, holder } of running.volumeHolders)
     await step(`volume ${name}`, () => ctx.volumes.unmount({ name, holder, attributes: { container: owner } }, owner))

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
+import type { ShimFile } from '../../sdk/ports.js'
 import type { ContainersContext } from './context.js'
 import { containerDir } from './context.js'
 import type { Container } from './container.js'
@@ -70,8 +71,8 @@ export function resolvConf(host: string, wanted: { dns: string[]; search: string
 
 const firstOf = (...lists: (string[] | null | undefined)[]): string[] => lists.find((list) => list && list.length > 0) ?? []
 
-/** Writes hostname and resolv.conf, which depend on no address. */
-export async function writeNameFiles(ctx: ContainersContext, container: Container): Promise<void> {
+/** hostname and resolv.conf, which depend on no address. */
+export function nameFiles(ctx: ContainersContext, container: Container): ShimFile[] {
   const { config, hostConfig } = container.record
   const files = hostFilePaths(ctx, container.id)
   const wanted = {
@@ -79,16 +80,18 @@ export async function writeNameFiles(ctx: ContainersContext, container: Containe
     search: firstOf(hostConfig.DnsSearch, ctx.config.dnsSearch),
     options: firstOf(hostConfig.DnsOptions, ctx.config.dnsOptions),
   }
-  const resolv = resolvConf(hostResolvConf(), wanted, hostConfig.NetworkMode !== 'host')
-  await Promise.all([writeFile(files.hostname, `${config.Hostname ?? ''}\n`), writeFile(files.resolvConf, resolv)])
+  return [
+    { path: files.hostname, content: `${config.Hostname ?? ''}\n` },
+    { path: files.resolvConf, content: resolvConf(hostResolvConf(), wanted, hostConfig.NetworkMode !== 'host') },
+  ]
 }
 
-/** Writes hosts once the container's addresses are known. */
-export async function writeHosts(
+/** hosts, once the container's addresses are known. */
+export async function hostsFile(
   ctx: ContainersContext,
   container: Container,
   network: { addresses: string[]; gateway: string; ownNetns: boolean },
-): Promise<void> {
+): Promise<ShimFile> {
   const { config, hostConfig } = container.record
   const hostname = config.Hostname ?? ''
   const domain = config.Domainname ? `${hostname}.${config.Domainname} ` : ''
@@ -100,5 +103,5 @@ export async function writeHosts(
     ...extraHosts(hostConfig.ExtraHosts ?? [], network.gateway || '127.0.0.1'),
     ...network.addresses.map((address) => `${address}\t${domain}${hostname}`),
   ]
-  await writeFile(hostFilePaths(ctx, container.id).hosts, `${hosts.join('\n')}\n`)
+  return { path: hostFilePaths(ctx, container.id).hosts, content: `${hosts.join('\n')}\n` }
 }

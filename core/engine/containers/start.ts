@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { Disposables } from '../../base/disposables.js'
 import { conflict, messageOf, notModified, systemError } from '../../sdk/errors.js'
-import type { ShimSpec } from '../../sdk/ports.js'
+import type { ShimFile, ShimSpec } from '../../sdk/ports.js'
 import type { GraphDriver, MountInstruction } from '../../sdk/kinds/graph.js'
 import type { LogInfo, LogSink } from '../../sdk/kinds/log.js'
 import type { Endpoint } from '../networks/index.js'
@@ -10,7 +10,7 @@ import type { LedgerResource } from '../ports/index.js'
 import { unmountRootfs } from './cleanup.js'
 import type { Container, Running } from './container.js'
 import { containerDir, publish, type ContainersContext } from './context.js'
-import { hostFilePaths, writeHosts, writeNameFiles } from './host-files.js'
+import { hostFilePaths, hostsFile, nameFiles } from './host-files.js'
 import { logInfoOf } from './log-info.js'
 import { joinNetworks, mergePlans } from './networking.js'
 import { resolveMounts } from './resolve-mounts.js'
@@ -71,7 +71,7 @@ export function watch(ctx: ContainersContext, container: Container, running: Run
   void running.shim.exited.then(() => onExit(container, running))
 }
 
-function shimSpec(container: Container, dir: string, sink: LogSink): ShimSpec {
+function shimSpec(container: Container, dir: string, sink: LogSink, files: ShimFile[]): ShimSpec {
   const { config, hostConfig } = container.record
   const [height = 0, width = 0] = hostConfig.ConsoleSize ?? []
   return {
@@ -82,6 +82,7 @@ function shimSpec(container: Container, dir: string, sink: LogSink): ShimSpec {
     openStdin: config.OpenStdin === true,
     stdinOnce: config.StdinOnce === true && config.OpenStdin === true,
     sink,
+    files,
     stream: container.hub.attached,
   }
 }
@@ -191,12 +192,11 @@ async function launch(ctx: ContainersContext, container: Container, stack: Dispo
     prepareRoot(ctx, container, graph.driver, holder, stack),
     startLog(ctx, container, logInfo, stack),
     mountSharedMemory(ctx, container, stack),
-    peer ? undefined : writeNameFiles(ctx, container),
   ])
-  if (!peer) await writeHosts(ctx, container, hostNetwork(container, endpoints))
+  const files = peer ? [] : [...nameFiles(ctx, container), await hostsFile(ctx, container, hostNetwork(container, endpoints))]
   const hostFiles = hostFilePaths(ctx, (peer ?? container).id)
   const spec = buildSpec(await specInput(ctx, container, { mounts: inUse.mounts, files: hostFiles, shmPath: sharedMemory?.path }))
-  const shim = shimSpec(container, dir, sink)
+  const shim = shimSpec(container, dir, sink, files)
   const [process] = await allOf([
     runProcess(ctx, exec.driver, stack, {
       owner: record.id,

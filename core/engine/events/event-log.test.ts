@@ -11,8 +11,11 @@ class TestClock implements Clock {
     return Number(this.time / 1_000_000n)
   }
   timestamp(): string {
+    return formatTimestamp(this.nanoseconds())
+  }
+  nanoseconds(): bigint {
     this.time += 1000n
-    return formatTimestamp(this.time)
+    return this.time
   }
 }
 

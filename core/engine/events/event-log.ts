@@ -1,5 +1,4 @@
 import { inject, injectable } from 'tsyringe'
-import { parseTimestamp } from '../../base/rfc3339.js'
 import { unavailable } from '../../sdk/errors.js'
 import { Clock, Logger, type LoggerPort } from '../ports/index.js'
 import type { Event, EventFilter, Events } from './contract.js'
@@ -36,7 +35,7 @@ export class EventLog implements Events {
   }
 
   publish(type: string, action: string, actorId: string, attributes: Record<string, string>): void {
-    const time = parseTimestamp(this.clock.timestamp())
+    const time = this.clock.nanoseconds()
     const event: Event = {
       ...legacyFields(type, action, actorId, attributes),
       Type: type as NonNullable<Event['Type']>,
@@ -61,7 +60,7 @@ export class EventLog implements Events {
     const queue: Event[] = []
     const past = since !== undefined || until !== undefined ? this.history(since, until) : []
     for (const { event } of past) if (matches(event)) queue.push(event)
-    const remaining = until === undefined ? undefined : Number((until - parseTimestamp(this.clock.timestamp())) / 1_000_000n)
+    const remaining = until === undefined ? undefined : Number((until - this.clock.nanoseconds()) / 1_000_000n)
     const live = (remaining === undefined || remaining > 0) && !filter.signal.aborted
     if (!live) return replay(queue)
 

@@ -57,7 +57,7 @@ async function engine(
   } as unknown as Drivers
   const config = { dataRoot: dir, execRoot: path.join(dir, 'run') } as EngineConfig
   const logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
-  const clock = { now: () => Date.now(), timestamp: () => new Date().toISOString() }
+  const clock = { now: () => Date.now(), timestamp: () => new Date().toISOString(), nanoseconds: () => BigInt(Date.now()) * 1_000_000n }
   const events: string[] = []
   const publisher = {
     publish: (type: string, action: string, _id: string, attributes: Record<string, string>) =>

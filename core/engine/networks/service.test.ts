@@ -152,7 +152,7 @@ function setUp() {
       throw new Error('not here')
     },
   }
-  const clock = { now: () => Date.parse('2024-05-06T08:00:00Z'), timestamp: () => '2024-05-06T07:08:09.123456789Z' }
+  const clock = { now: () => Date.parse('2024-05-06T08:00:00Z'), timestamp: () => '2024-05-06T07:08:09.123456789Z', nanoseconds: () => 0n }
   const logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
   const config = { defaultBridge: 'tsd0', bip: '', mtu: 0 } as EngineConfig
   const make = (more: Partial<EngineConfig> = {}): NetworksService =>

@@ -41,6 +41,8 @@ export interface ShimConnection {
   onOutput: ((source: 'stdout' | 'stderr', data: Buffer) => Promise<void> | void) | undefined
   /** All output has been delivered and the process is gone. */
   readonly ended: Promise<void>
+  /** Its mounts are gone too: what was mounted may be mounted again. */
+  readonly released: Promise<void>
   /** Out of memory kills seen while running. */
   onOom: (() => void) | undefined
   writeStdin(data: Uint8Array): Promise<void>
@@ -78,6 +80,8 @@ export interface Clock {
   now(): number
   /** RFC 3339 with nanoseconds, UTC, as Docker prints times. */
   timestamp(): string
+  /** The same as a number, since the epoch. */
+  nanoseconds(): bigint
 }
 export const Clock = Symbol.for('tsd.Clock')
 

@@ -118,7 +118,7 @@ function setUp(t: ExecutionContext) {
       throw new Error('not here')
     },
   }
-  const clock = { now: () => 0, timestamp: () => '2024-05-06T07:08:09.123456789Z' }
+  const clock = { now: () => 0, timestamp: () => '2024-05-06T07:08:09.123456789Z', nanoseconds: () => 0n }
   const make = (): VolumesService => new VolumesService(store, drivers, ledger, archiver, published, clock, logger)
   const [local, other] = [available.local as CountingDriver, available.other as CountingDriver]
   return { make, volumes: make(), local, other, available, ledger, events, activated, documents, dir }

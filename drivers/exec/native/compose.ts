@@ -151,7 +151,12 @@ export function composeContainer(input: ComposeInput): Composed {
     ...namespaces.host,
     ...shared.ops,
   ]
-  const parent: ParentOp[] = [{ op: 'writePid', path: input.pidFile, create: true }, ...(v2 ? [] : cgroupSetup), ...(network?.host ?? [])]
+  const parent: ParentOp[] = [
+    { op: 'writePid', path: input.pidFile, create: true },
+    ...(v2 || !cgroups ? [] : [...cgroupSetup, { op: 'milestone' } as const]),
+    ...(network?.host ?? []),
+  ]
+  const masks = maskOps(spec)
   const child: ChildOp[] = [
     ...namespaces.join,
     ...(ownCgroup && v2 ? [{ op: 'unshare', flags: CLONE.cgroup } as const] : []),
@@ -160,19 +165,22 @@ export function composeContainer(input: ComposeInput): Composed {
     ...rootOps(bundle.rootfs, path.resolve(bundle.bundle, spec.root.path), input.at),
     ...mounts,
     ...deviceOps(spec),
-    // The shim has done its part by then: cgroups, links.
-    { op: 'waitParent' },
-    ...(cgroups && !v2 ? [{ op: 'cgroupJoin', paths: cgroups.dirs.map((dir) => `${dir}/tasks`) } as const] : []),
+    ...(cgroups && !v2
+      ? [{ op: 'waitMilestone' } as const, { op: 'cgroupJoin', paths: cgroups.dirs.map((dir) => `${dir}/tasks`) } as const]
+      : []),
     ...(ownCgroup && !v2 ? [{ op: 'unshare', flags: CLONE.cgroup } as const] : []),
     ...cgroupMounts,
     { op: 'pivot', root: ROOT_SLOT },
     ...(spec.hostname ? [{ op: 'sethostname', name: spec.hostname } as const] : []),
     ...(spec.domainname ? [{ op: 'setdomainname', name: spec.domainname } as const] : []),
+    ...masks.early,
+    // The links are there by then.
+    { op: 'waitParent' },
     ...(network?.container ?? []),
     ...sysctlOps(spec),
     ...(spec.process.terminal ? [{ op: 'console', mountAt: '/dev/console' } as const] : []),
     ...(spec.linux.readonlyPaths ?? []).map((path) => ({ op: 'readonlyPath', path }) as const),
-    ...(spec.linux.maskedPaths ?? []).map((path) => ({ op: 'maskPath', path }) as const),
+    ...masks.late,
     ...finalRoot(spec),
     ...finalOps(spec.process, input.filter, { park: input.park, makeCwd: true }),
   ]
@@ -186,6 +194,16 @@ export function composeContainer(input: ComposeInput): Composed {
       child,
     },
   }
+}
+
+/** What hides nothing below /proc/sys needs not wait for the network, whose settings are written there. */
+function maskOps(spec: OciSpec): { early: ChildOp[]; late: ChildOp[] } {
+  const settings = '/proc/sys'
+  const touches = (masked: string) =>
+    settings.startsWith(masked.endsWith('/') ? masked : `${masked}/`) || `${masked}/`.startsWith(`${settings}/`)
+  const paths = (spec.linux.maskedPaths ?? []).map((masked) => path.posix.normalize(masked))
+  const ops = (list: string[]) => list.map((masked) => ({ op: 'maskPath', path: masked }) as const)
+  return { early: ops(paths.filter((masked) => !touches(masked))), late: ops(paths.filter(touches)) }
 }
 
 const propagations: Record<string, number> = { private: MS.PRIVATE, shared: MS.SHARED, slave: MS.SLAVE, unbindable: MS.UNBINDABLE }

@@ -103,7 +103,8 @@ export class NativeExec implements ExecDriver {
     const { plan, stored } = this.#compose(container, park, filter, cgroupsPath)
     const bytes = encodePlan(plan)
     try {
-      await this.#deviceRules(stored.cgroups, spec.linux.resources?.devices)
+      // Nothing is waited for that need not be: the caller goes on with work of its own once the plan is sent.
+      if (stored.cgroups?.version === 2) await this.#deviceRules(stored.cgroups, spec.linux.resources?.devices)
       let started: StartedProcess
       try {
         started = await this.#ctx.spawner.launch(container.shim, bytes)
@@ -150,10 +151,10 @@ export class NativeExec implements ExecDriver {
     return { plan, stored }
   }
 
-  /** v2 alone: the program must stand on the group before the process is born in it. */
-  async #deviceRules(cgroups: CgroupPaths | undefined, rules: readonly OciDeviceRule[] | undefined): Promise<void> {
-    const [dir] = cgroups?.dirs ?? []
-    if (cgroups?.version !== 2 || dir === undefined || !rules) return
+  /** The program must stand on the v2 group before the process is born in it. */
+  async #deviceRules(cgroups: CgroupPaths, rules: readonly OciDeviceRule[] | undefined): Promise<void> {
+    const [dir] = cgroups.dirs
+    if (dir === undefined || !rules) return
     await fs.mkdir(dir).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'EEXIST') throw error
     })

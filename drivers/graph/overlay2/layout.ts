@@ -139,6 +139,7 @@ export class Layout {
       if (lowers.length > 0) await fs.symlink(lowers.map((one) => `${LINKS}/${one}`).join(':'), path.join(staging, 'lower'))
       await fs.symlink(`../${id}/diff`, this.link(short))
       await fs.rename(staging, target)
+      this.cache.set(id, { id, short, lowers, writable })
     } catch (error) {
       await this.discard(staging)
       await ignoring(['ENOENT', 'EEXIST'], this.dropLink(short, id))
