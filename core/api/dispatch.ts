@@ -1,3 +1,4 @@
+import { containerArchiveRoutes } from './routers/container-archive.js'
 import { containerRoutes } from './routers/containers.js'
 import { containerStreamRoutes } from './routers/container-streams.js'
 import { driverRoutes } from './routers/drivers.js'
@@ -9,6 +10,8 @@ import { systemRoutes } from './routers/system.js'
 import { volumeRoutes } from './routers/volumes.js'
 import type { ApiMiddleware, ApiRouter, ApiServices } from './services.js'
 
+const headRoutes = /^\/(_ping|containers\/.+\/archive)$/
+
 /** Chooses the router by the first part of the path: a router tries its routes one by one. */
 export function dispatch(services: ApiServices): ApiMiddleware {
   const byNoun = new Map<string, ApiMiddleware[]>()
@@ -18,6 +21,7 @@ export function dispatch(services: ApiServices): ApiMiddleware {
   }
   add(containerRoutes(services), 'containers')
   add(containerStreamRoutes(services), 'containers')
+  add(containerArchiveRoutes(services), 'containers')
   add(execRoutes(services), 'containers', 'exec')
   add(imageRoutes(services), 'images')
   add(volumeRoutes(services), 'volumes')
@@ -29,7 +33,7 @@ export function dispatch(services: ApiServices): ApiMiddleware {
     const url = ctx.req.url ?? '/'
     const handlers = byNoun.get(/^\/([^/?]*)/.exec(url)?.[1] ?? '')
     // The router answers HEAD for every GET, which would open streams that nobody reads.
-    if (handlers === undefined || (ctx.method === 'HEAD' && ctx.path !== '/_ping')) return next()
+    if (handlers === undefined || (ctx.method === 'HEAD' && !headRoutes.test(ctx.path))) return next()
     const run = (index: number): Promise<unknown> => {
       const handler = handlers[index]
       return Promise.resolve(handler === undefined ? next() : handler(ctx, () => run(index + 1) as Promise<void>))

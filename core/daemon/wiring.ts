@@ -16,6 +16,7 @@ import { Logs, LogsService } from '../engine/logs/index.js'
 import { Networks, NetworksService } from '../engine/networks/index.js'
 import {
   Archiver,
+  ContainerFiles,
   type ArchiverPort,
   Clock,
   Drivers,
@@ -50,6 +51,7 @@ export interface Foundations {
   netns: NetworkNamespaces
   mounter: MounterPort
   archiver: ArchiverPort
+  files: ContainerFiles
   clock: Clock
   logger: LoggerPort
 }
@@ -76,6 +78,7 @@ export function wire(foundations: Foundations): Engine {
   value(NetworkNamespaces, foundations.netns)
   value(Mounter, foundations.mounter)
   value(Archiver, foundations.archiver)
+  value(ContainerFiles, foundations.files)
   value(Clock, foundations.clock)
   value(Logger, foundations.logger)
 

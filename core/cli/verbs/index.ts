@@ -38,6 +38,7 @@ export const verbs: Readonly<Record<string, VerbEntry>> = {
   daemon: entry('Run the engine, or stop or check it', () => import('./daemon.js')),
   doctor: entry('Check what this machine can do', () => import('./doctor.js')),
   attach: entry('Attach local standard input, output, and error streams to a running container', () => import('./attach.js')),
+  cp: entry('Copy files/folders between a container and the local filesystem', () => import('./cp.js')),
   create: entry('Create a new container', () => import('./create.js')),
   events: part(
     'Get real time events from the server',
@@ -92,6 +93,7 @@ export const aliases: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
     [
       'attach',
+      'cp',
       'create',
       'exec',
       'inspect',

@@ -1,3 +1,5 @@
+import type { Readable } from 'node:stream'
+import type { PathStat } from '../ports/index.js'
 import type { ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerWaitExitError } from '../../schema/engine-api.js'
 import type { ExecConfig } from '../../schema/engine-api.js'
 import type { ExecDriver } from '../../sdk/kinds/exec.js'
@@ -72,6 +74,18 @@ export interface ExecTarget {
   dropExec(id: string): void
 }
 
+/** What a client sends to be unpacked in a container. */
+export interface ArchiveWrite {
+  path: string
+  /** Consumed, or destroyed. */
+  tar: Readable
+  /** A directory is not replaced by anything else, nor anything else by a directory. */
+  keepKinds: boolean
+  /** All becomes the property of the container's user. */
+  toUser: boolean
+  signal: AbortSignal
+}
+
 export interface Containers {
   /** 409 unless the container runs and is not paused. */
   execTarget(reference: string): ExecTarget
@@ -99,6 +113,11 @@ export interface Containers {
   logs(reference: string, options: LogsOptions): Promise<{ tty: boolean; entries: AsyncIterable<LogEntry[]> }>
   /** The same as bytes for the client, framed unless there is a terminal: without times and attributes, and many times faster. */
   logFrames(reference: string, options: LogsOptions): Promise<{ tty: boolean; frames: AsyncIterable<Uint8Array> }>
+  /** One path, as it is or as links before its last part lead. */
+  statPath(reference: string, path: string, signal: AbortSignal): Promise<PathStat>
+  /** The tar must be read or destroyed: the container's files are held until then. */
+  readArchive(reference: string, path: string, signal: AbortSignal): Promise<{ stat: PathStat; tar: Readable }>
+  writeArchive(reference: string, write: ArchiveWrite): Promise<void>
   prune(filters: Record<string, string[]>): Promise<{ ContainersDeleted: string[]; SpaceReclaimed: number }>
   connectNetwork(network: string, reference: string, settings: Record<string, unknown>): Promise<void>
   disconnectNetwork(network: string, reference: string, force: boolean): Promise<void>

@@ -112,6 +112,7 @@ async function releaseEntry(ctx: ContainersContext, owner: string, entry: Ledger
       return ctx.volumes.unmount({ name: text(entry.data, 'volume'), holder: entry.key }, owner)
     case 'shim':
     case 'exec-shim':
+    case 'parked-shim':
       await rm(text(entry.data, 'dir'), { recursive: true, force: true })
       return done()
     default:

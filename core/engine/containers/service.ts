@@ -5,6 +5,7 @@ import { conflict, messageOf } from '../../sdk/errors.js'
 import {
   Archiver as ArchiverToken,
   Clock,
+  ContainerFiles as ContainerFilesToken,
   Drivers,
   EngineConfig,
   Logger as LoggerToken,
@@ -14,6 +15,7 @@ import {
   Shims,
   MetadataStore,
 } from '../ports/index.js'
+import type { ContainerFiles, PathStat } from '../ports/index.js'
 import type { Archiver, Logger, Mounter } from '../../sdk/ports.js'
 import { Events } from '../events/index.js'
 import { Images } from '../images/index.js'
@@ -21,12 +23,23 @@ import { Layers } from '../layers/index.js'
 import { Logs } from '../logs/index.js'
 import { Networks } from '../networks/index.js'
 import { Volumes } from '../volumes/index.js'
+import { readArchive, statPath, writeArchive } from './archive.js'
 import { attachContainer, containerLogFrames, containerLogs } from './attach.js'
 import type { Container, Running } from './container.js'
 import { publish, type ContainersContext } from './context.js'
 import { createContainer } from './create.js'
 import { handleExit, type AfterExit } from './exit.js'
-import type { AttachOptions, Containers, ExecTarget, ListOptions, LogsOptions, StdioClient, StdioSession, WaitResult } from './contract.js'
+import type {
+  ArchiveWrite,
+  AttachOptions,
+  Containers,
+  ExecTarget,
+  ListOptions,
+  LogsOptions,
+  StdioClient,
+  StdioSession,
+  WaitResult,
+} from './contract.js'
 import { inspectContainer } from './inspect.js'
 import { listContainers, pruneCandidates } from './list.js'
 import { connectNetwork, disconnectNetwork } from './networking.js'
@@ -39,6 +52,7 @@ import type { HostFacts } from './spec/input.js'
 import { buildExecProcess } from './spec/process.js'
 import type { SeccompProfile } from './spec/seccomp-default.js'
 import { topContainer } from './top.js'
+import { Visits } from './visits.js'
 
 export const HostFactsToken = Symbol.for('tsd.HostFacts')
 /** The daemon's own profile; undefined: built in; null: unconfined. */
@@ -72,6 +86,7 @@ export class ContainerService implements Containers, Lifecycle {
     @inject(NetworkNamespaces) netns: NetworkNamespaces,
     @inject(MounterToken) mounter: Mounter,
     @inject(ArchiverToken) archiver: Archiver,
+    @inject(ContainerFilesToken) files: ContainerFiles,
     @inject(Clock) clock: Clock,
     @inject(LoggerToken) logger: Logger,
     @inject(MetadataStore) store: MetadataStore,
@@ -94,10 +109,12 @@ export class ContainerService implements Containers, Lifecycle {
       netns,
       mounter,
       archiver,
+      files,
       clock,
       logger,
       registry,
       locks,
+      visits: new Visits(),
     }
     images.usedBy = (imageId) =>
       registry
@@ -230,6 +247,18 @@ export class ContainerService implements Containers, Lifecycle {
 
   logFrames(reference: string, options: LogsOptions): ReturnType<Containers['logFrames']> {
     return containerLogFrames(this.ctx, this.get(reference), options)
+  }
+
+  statPath(reference: string, path: string, signal: AbortSignal): Promise<PathStat> {
+    return statPath(this.ctx, this.get(reference), path, signal)
+  }
+
+  readArchive(reference: string, path: string, signal: AbortSignal): ReturnType<Containers['readArchive']> {
+    return readArchive(this.ctx, this.get(reference), path, signal)
+  }
+
+  writeArchive(reference: string, write: ArchiveWrite): Promise<void> {
+    return writeArchive(this.ctx, this.get(reference), write)
   }
 
   async prune(filters: Record<string, string[]>): Promise<{ ContainersDeleted: string[]; SpaceReclaimed: number }> {

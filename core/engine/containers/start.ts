@@ -198,6 +198,7 @@ async function launch(ctx: ContainersContext, container: Container, stack: Dispo
   await turn()
   const [process] = await allOf([
     runProcess(ctx, exec.driver, stack, {
+      id: record.id,
       owner: record.id,
       holder,
       bundle: containerDir(ctx, record.id),

@@ -47,7 +47,9 @@ function bind(mount: ResolvedMount): OciMount {
   return { destination: mount.destination, type: 'bind', source: mount.source, options }
 }
 
-function userMounts({ mounts, hostConfig }: SpecInput): OciMount[] {
+type OwnInput = Pick<SpecInput, 'mounts' | 'files' | 'hostConfig'>
+
+function userMounts({ mounts, hostConfig }: OwnInput): OciMount[] {
   const list = mounts.map((mount): OciMount => {
     if (mount.type !== 'tmpfs') return bind(mount)
     return {
@@ -62,7 +64,7 @@ function userMounts({ mounts, hostConfig }: SpecInput): OciMount[] {
   return list
 }
 
-function fileMounts({ files, mounts, hostConfig }: SpecInput): OciMount[] {
+function fileMounts({ files, mounts, hostConfig }: OwnInput): OciMount[] {
   const taken = new Set(mounts.map((mount) => mount.destination))
   const access = hostConfig.ReadonlyRootfs ? ['ro'] : []
   return (
@@ -112,13 +114,17 @@ function sharedMemory({ hostConfig, daemon, shmPath }: SpecInput): OciMount | un
 
 const depth = (path: string): number => path.split('/').filter((part) => part !== '').length
 
+/** All but the system's, from the root outwards. Docker orders them by the number of path components, which keeps equals in the order given. */
+export function ownMounts(input: OwnInput): OciMount[] {
+  return [...fileMounts(input), ...userMounts(input)].sort((a, b) => depth(a.destination) - depth(b.destination))
+}
+
 /** System mounts, then everything else from the root outwards; a mount of the user replaces the system's at the same place. */
 export function buildMounts(input: SpecInput): OciMount[] {
-  const own = [...fileMounts(input), ...userMounts(input)]
+  const own = ownMounts(input)
   const replaced = new Set(own.map((mount) => mount.destination))
   const system = systemMounts(input).filter(
     (mount) => !replaced.has(mount.destination) && !(mount.destination.startsWith('/dev/') && replaced.has('/dev')),
   )
-  // Docker orders the user's mounts by the number of path components, which keeps equals in the order given.
-  return [...system, ...own.sort((a, b) => depth(a.destination) - depth(b.destination))]
+  return [...system, ...own]
 }
