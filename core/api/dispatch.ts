@@ -1,4 +1,5 @@
 import { containerArchiveRoutes } from './routers/container-archive.js'
+import { commitRoutes } from './routers/commit.js'
 import { containerRoutes } from './routers/containers.js'
 import { containerStreamRoutes } from './routers/container-streams.js'
 import { driverRoutes } from './routers/drivers.js'
@@ -22,12 +23,13 @@ export function dispatch(services: ApiServices): ApiMiddleware {
   add(containerRoutes(services), 'containers')
   add(containerStreamRoutes(services), 'containers')
   add(containerArchiveRoutes(services), 'containers')
+  add(commitRoutes(services), 'commit')
   add(execRoutes(services), 'containers', 'exec')
   add(imageRoutes(services), 'images')
   add(volumeRoutes(services), 'volumes')
   add(networkRoutes(services), 'networks')
   add(pluginRoutes(), 'plugins')
-  add(systemRoutes(services), '_ping', 'version', 'info', 'events')
+  add(systemRoutes(services), '_ping', 'version', 'info', 'events', 'system')
   add(driverRoutes(services), 'tsd')
   return (ctx, next) => {
     const url = ctx.req.url ?? '/'

@@ -1,12 +1,11 @@
-import { pipeline } from 'node:stream/promises'
 import { Readable } from 'node:stream'
 import Router from '@koa/router'
 import { decompressed } from '../../engine/layers/index.js'
 import { invalidParameter } from '../../sdk/errors.js'
-import { empty } from '../answers.js'
+import { empty, json } from '../answers.js'
 import { flag, queryOf } from '../query.js'
 import type { ApiRouter, ApiServices, RequestState, RouteContext } from '../services.js'
-import { bodyStream, clientGone } from '../streams.js'
+import { bodyStream, clientGone, sendTar } from '../streams.js'
 
 const reference = (ctx: RouteContext): string => ctx.params['ref'] as string
 
@@ -31,11 +30,15 @@ export function containerArchiveRoutes({ containers }: ApiServices): ApiRouter {
   router.get('/containers/*ref/archive', async (ctx) => {
     const signal = clientGone(ctx, { halfClosed: true })
     const { stat, tar } = await containers.readArchive(reference(ctx), pathOf(ctx), signal)
-    ctx.respond = false
-    ctx.res.writeHead(200, { 'Content-Type': 'application/x-tar', [statHeader]: encoded(stat) })
-    // A client that is sent a cut archive must see that it is one: the connection breaks.
-    await pipeline(tar, ctx.res).catch(() => undefined)
+    await sendTar(ctx, tar, { [statHeader]: encoded(stat) })
   })
+
+  router.get('/containers/*ref/export', async (ctx) => {
+    const tar = await containers.export(reference(ctx), clientGone(ctx, { halfClosed: true }))
+    await sendTar(ctx, tar)
+  })
+
+  router.get('/containers/*ref/changes', async (ctx) => json(ctx, await containers.changes(reference(ctx))))
 
   router.put('/containers/*ref/archive', async (ctx) => {
     const query = queryOf(ctx)

@@ -1,11 +1,11 @@
 import Router from '@koa/router'
 import type { ProgressMessage } from '../../engine/images/index.js'
-import { messageOf, notImplemented } from '../../sdk/errors.js'
+import { invalidParameter, messageOf, notImplemented } from '../../sdk/errors.js'
 import { empty, json } from '../answers.js'
 import { adaptImage, adaptImageList } from '../older-clients.js'
-import { filters, flag, queryOf } from '../query.js'
+import { filters, flag, queryOf, type Query } from '../query.js'
 import type { ApiContext, ApiRouter, ApiServices, RequestState, RouteContext } from '../services.js'
-import { bodyStream, clientGone, line, openStream } from '../streams.js'
+import { bodyStream, clientGone, line, openStream, sendTar } from '../streams.js'
 
 const reference = (ctx: RouteContext): string => ctx.params['ref'] as string
 
@@ -26,6 +26,10 @@ async function progress(ctx: ApiContext, messages: AsyncIterable<ProgressMessage
     await iterator.return?.()
   }
   ctx.res.end()
+}
+
+function refusePlatform(query: Query): void {
+  if (query.get('platform')) throw notImplemented('platform is not supported here: an image of tsd has one platform; leave it out')
 }
 
 export function imageRoutes({ images }: ApiServices): ApiRouter {
@@ -68,6 +72,28 @@ export function imageRoutes({ images }: ApiServices): ApiRouter {
       signal,
     })
     await progress(ctx, messages)
+  })
+
+  router.post('/images/prune', async (ctx) => json(ctx, await images.prune(filters(queryOf(ctx)))))
+
+  router.get('/images/get', async (ctx) => {
+    const names = queryOf(ctx)
+      .getAll('names')
+      .flatMap((list) => list.split(','))
+      .filter(Boolean)
+    refusePlatform(queryOf(ctx))
+    if (names.length === 0) throw invalidParameter('no images were named: add names=IMAGE')
+    await sendTar(ctx, await images.save(names))
+  })
+
+  router.get('/images/*ref/get', async (ctx) => {
+    refusePlatform(queryOf(ctx))
+    await sendTar(ctx, await images.save([reference(ctx)]))
+  })
+
+  router.get('/images/*ref/history', async (ctx) => {
+    refusePlatform(queryOf(ctx))
+    json(ctx, await images.history(reference(ctx)))
   })
 
   router.get('/images/*ref/json', async (ctx) => json(ctx, adaptImage(await images.inspect(reference(ctx)), ctx.state.api)))

@@ -30,7 +30,7 @@ const headers = {
 const none = '<none>'
 
 /** One row for each tag, or for each digest that no tag of its repository stands for. */
-function rowsOf(image: ImageSummary, truncate: boolean, digests: boolean): Row[] {
+export function rowsOf(image: ImageSummary, truncate: boolean, digests: boolean): Row[] {
   const tags = (image.RepoTags ?? []).filter((tag) => tag !== '<none>:<none>')
   const known = (image.RepoDigests ?? []).filter((digest) => digest !== '<none>@<none>')
   const split = (text: string, at: number): [string, string] => [text.slice(0, at), text.slice(at + 1)]

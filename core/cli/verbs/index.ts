@@ -19,6 +19,10 @@ const networks = () => import('./networks.js')
 const drivers = () => import('./drivers.js')
 const system = () => import('./system.js')
 
+const changes = () => import('./changes.js')
+const imageContent = () => import('./image-content.js')
+const prune = () => import('./prune.js')
+
 const ps = entry('List containers', () => import('./ps.js'))
 const imageList = part('List images', images, (m) => m.list)
 const volumeList = part('List volumes', volumes, (m) => m.list)
@@ -38,13 +42,17 @@ export const verbs: Readonly<Record<string, VerbEntry>> = {
   daemon: entry('Run the engine, or stop or check it', () => import('./daemon.js')),
   doctor: entry('Check what this machine can do', () => import('./doctor.js')),
   attach: entry('Attach local standard input, output, and error streams to a running container', () => import('./attach.js')),
+  commit: part("Create a new image from a container's changes", changes, (m) => m.commit),
   cp: entry('Copy files/folders between a container and the local filesystem', () => import('./cp.js')),
   create: entry('Create a new container', () => import('./create.js')),
+  diff: part("Inspect changes to files or directories on a container's filesystem", changes, (m) => m.diff),
   events: part(
     'Get real time events from the server',
     () => import('./events.js'),
     (m) => m.verb,
   ),
+  export: part("Export a container's filesystem as a tar archive", changes, (m) => m.exportTar),
+  history: part('Show the history of an image', imageContent, (m) => m.history),
   import: part('Import the contents from a tarball to create a filesystem image', images, (m) => m.importTar),
   inspect: entry('Return low-level information on objects', () => import('./inspect.js')),
   kill: part('Kill one or more running containers', lifecycle, (m) => m.kill),
@@ -56,12 +64,21 @@ export const verbs: Readonly<Record<string, VerbEntry>> = {
   restart: part('Restart one or more containers', lifecycle, (m) => m.restart),
   rm: containerRemove,
   rmi: imageRemove,
+  save: part('Save one or more images to a tar archive (streamed to STDOUT by default)', imageContent, (m) => m.save),
   start: entry('Start one or more stopped containers', () => import('./start.js')),
   stop: part('Stop one or more running containers', lifecycle, (m) => m.stop),
   tag: part('Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE', images, (m) => m.tag),
   top: part('Display the running processes of a container', lifecycle, (m) => m.top),
   unpause: part('Unpause all processes within one or more containers', lifecycle, (m) => m.unpause),
   wait: part('Block until one or more containers stop, then print their exit codes', lifecycle, (m) => m.wait),
+  'container prune': part('Remove all stopped containers', prune, (m) => m.containerPrune),
+  'image prune': part('Remove unused images', prune, (m) => m.imagePrune),
+  'system df': part(
+    'Show disk usage of the engine',
+    () => import('./disk-usage.js'),
+    (m) => m.diskUsage,
+  ),
+  'system prune': part('Remove unused data', prune, (m) => m.systemPrune),
   'volume create': part('Create a volume', volumes, (m) => m.create),
   'volume inspect': part('Display detailed information on one or more volumes', volumes, (m) => m.inspect),
   'volume ls': volumeList,
@@ -93,9 +110,12 @@ export const aliases: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
     [
       'attach',
+      'commit',
       'cp',
       'create',
+      'diff',
       'exec',
+      'export',
       'inspect',
       'kill',
       'logs',
@@ -117,6 +137,8 @@ export const aliases: Readonly<Record<string, string>> = {
   'image rm': 'rmi',
   'image remove': 'rmi',
   'image load': 'load',
+  'image history': 'history',
+  'image save': 'save',
   'image import': 'import',
   'image tag': 'tag',
   'image inspect': 'inspect',

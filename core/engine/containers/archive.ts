@@ -49,6 +49,16 @@ export async function readArchive(
   return archive
 }
 
+/** As `readArchive`. */
+export async function exportContainer(ctx: ContainersContext, container: Container, signal: AbortSignal): Promise<Readable> {
+  const tar = await visit(ctx, container, signal, async (place, leave) => {
+    const value = await ctx.files.export(place, leave)
+    return { value, left: closed(value) }
+  })
+  publish(ctx, container, 'export')
+  return tar
+}
+
 export async function writeArchive(
   ctx: ContainersContext,
   container: Container,

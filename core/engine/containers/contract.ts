@@ -1,6 +1,12 @@
 import type { Readable } from 'node:stream'
 import type { PathStat } from '../ports/index.js'
-import type { ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerWaitExitError } from '../../schema/engine-api.js'
+import type {
+  ContainerConfig,
+  ContainerCreateBody,
+  ContainerInspectResponse,
+  ContainerSummary,
+  ContainerWaitExitError,
+} from '../../schema/engine-api.js'
 import type { ExecConfig } from '../../schema/engine-api.js'
 import type { ExecDriver } from '../../sdk/kinds/exec.js'
 import type { LogEntry } from '../../sdk/kinds/log.js'
@@ -86,6 +92,20 @@ export interface ArchiveWrite {
   signal: AbortSignal
 }
 
+export interface CommitOptions {
+  repo: string
+  tag: string
+  author: string
+  comment: string
+  /** The container stands still while its files are read. */
+  pause: boolean
+  /** Dockerfile instructions. */
+  instructions: string[]
+  /** Goes over the container's own. */
+  config: ContainerConfig | undefined
+  signal: AbortSignal
+}
+
 export interface Containers {
   /** 409 unless the container runs and is not paused. */
   execTarget(reference: string): ExecTarget
@@ -118,6 +138,12 @@ export interface Containers {
   /** The tar must be read or destroyed: the container's files are held until then. */
   readArchive(reference: string, path: string, signal: AbortSignal): Promise<{ stat: PathStat; tar: Readable }>
   writeArchive(reference: string, write: ArchiveWrite): Promise<void>
+  changes(reference: string): Promise<{ Path: string; Kind: 0 | 1 | 2 }[]>
+  /** The root file system as a tar, what is mounted in it left out. As readArchive. */
+  export(reference: string, signal: AbortSignal): Promise<Readable>
+  commit(reference: string, options: CommitOptions): Promise<{ Id: string }>
+  /** All containers with their sizes, for `system df`. */
+  usage(): Promise<ContainerSummary[]>
   prune(filters: Record<string, string[]>): Promise<{ ContainersDeleted: string[]; SpaceReclaimed: number }>
   connectNetwork(network: string, reference: string, settings: Record<string, unknown>): Promise<void>
   disconnectNetwork(network: string, reference: string, force: boolean): Promise<void>

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import { inject, injectable } from 'tsyringe'
 import { KeyedLock } from '../../base/keyed-lock.js'
 import type { ContainerCreateBody, ContainerInspectResponse, ContainerSummary } from '../../schema/engine-api.js'
@@ -23,14 +24,17 @@ import { Layers } from '../layers/index.js'
 import { Logs } from '../logs/index.js'
 import { Networks } from '../networks/index.js'
 import { Volumes } from '../volumes/index.js'
-import { readArchive, statPath, writeArchive } from './archive.js'
+import { exportContainer, readArchive, statPath, writeArchive } from './archive.js'
 import { attachContainer, containerLogFrames, containerLogs } from './attach.js'
+import { containerChanges } from './changes.js'
+import { commitContainer } from './commit.js'
 import type { Container, Running } from './container.js'
 import { publish, type ContainersContext } from './context.js'
 import { createContainer } from './create.js'
 import { handleExit, type AfterExit } from './exit.js'
 import type {
   ArchiveWrite,
+  CommitOptions,
   AttachOptions,
   Containers,
   ExecTarget,
@@ -259,6 +263,23 @@ export class ContainerService implements Containers, Lifecycle {
 
   writeArchive(reference: string, write: ArchiveWrite): Promise<void> {
     return writeArchive(this.ctx, this.get(reference), write)
+  }
+
+  changes(reference: string): ReturnType<Containers['changes']> {
+    return containerChanges(this.ctx, this.get(reference))
+  }
+
+  export(reference: string, signal: AbortSignal): Promise<Readable> {
+    return exportContainer(this.ctx, this.get(reference), signal)
+  }
+
+  async commit(reference: string, options: CommitOptions): Promise<{ Id: string }> {
+    const container = this.get(reference)
+    return this.locked(container, () => commitContainer(this.ctx, container, options))
+  }
+
+  usage(): Promise<ContainerSummary[]> {
+    return listContainers(this.ctx, { all: true, limit: 0, size: true, filters: {} })
   }
 
   async prune(filters: Record<string, string[]>): Promise<{ ContainersDeleted: string[]; SpaceReclaimed: number }> {

@@ -130,13 +130,17 @@ async function parkedSpec(
     files: await existingFiles(ctx, container),
     hostConfig: { ...hostConfig, Tmpfs: {} },
   }
-  // Runtimes of others read their own /proc/self inside, and look for the command before they hold it back.
-  const proc: OciMount[] = needsProc ? [{ destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] }] : []
+  const system: OciMount[] = [
+    // Exec drivers make device nodes: not in the container's layer.
+    { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=64k'] },
+    // Runtimes of others read their own /proc/self inside, and look for the command before they hold it back.
+    ...(needsProc ? [{ destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] }] : []),
+  ]
   return {
     ociVersion: '1.0.2',
     process: { user: { uid: 0, gid: 0 }, args: [needsProc ? '/proc/self/exe' : '/'], env: [], cwd: '/' },
     root: { path: 'rootfs', readonly: hostConfig.ReadonlyRootfs === true },
-    mounts: [...proc, ...ownMounts(input)],
+    mounts: [...system, ...ownMounts(input)],
     linux: {
       namespaces: [{ type: 'mount' }, ...(needsProc ? [{ type: 'pid' } as const] : [])],
       resources: {},

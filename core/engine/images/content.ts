@@ -96,6 +96,8 @@ export class ContentStore {
   /** Makes a spooled file content. What is there already is kept. */
   async adopt({ file, digest }: Ingested): Promise<void> {
     const target = this.blobPath(digest)
+    // It was content before: a layer of the image below.
+    if (file === target) return
     if (await this.has(digest)) return fs.rm(file, { force: true })
     const handle = await fs.open(file, 'r')
     try {
@@ -128,6 +130,10 @@ export class ContentStore {
       () => true,
       () => false,
     )
+  }
+
+  async sizeOf(digest: string): Promise<number> {
+    return (await fs.stat(this.blobPath(digest))).size
   }
 
   open(digest: string): Readable {

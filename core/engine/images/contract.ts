@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
-import type { ImageDeleteResponseItem, ImageInspect, ImageSummary } from '../../schema/engine-api.js'
-import type { HistoryEntry, ImageRuntimeConfig } from './config.js'
+import type { ImageDeleteResponseItem, ImageHistoryResponseItem, ImageInspect, ImageSummary } from '../../schema/engine-api.js'
+import type { ImageRuntimeConfig } from './config.js'
 
 /** One message of a progress stream, as Docker's clients print it. */
 export interface ProgressMessage {
@@ -25,6 +25,21 @@ export interface ResolvedImage {
   os: string
 }
 
+export interface CommitRequest {
+  /** The container's image. */
+  imageId: string
+  changes: Readable
+  /** Of the container; the changes below are applied to it. */
+  config: ImageRuntimeConfig
+  instructions: string[]
+  repo: string
+  tag: string
+  author: string
+  comment: string
+  createdBy: string
+  signal: AbortSignal
+}
+
 export interface Images {
   /** By name, tag, digest, id or unique id prefix. NotFound `No such image: x`. */
   resolve(reference: string): Promise<ResolvedImage>
@@ -45,6 +60,14 @@ export interface Images {
   /** At boot, before the API is served: removes content that belongs to no image. */
   reconcile(): Promise<void>
   /** What the image's configuration says of its making, oldest first. */
-  history(reference: string): Promise<HistoryEntry[]>
+  history(reference: string): Promise<ImageHistoryResponseItem[]>
+  /** A container's changes become an image on the one that it was made of. Answers its id. */
+  commit(commit: CommitRequest): Promise<{ id: string; name: string | undefined }>
+  /** An OCI layout that docker load reads, of several images. The stream may end in an error. */
+  save(references: string[]): Promise<Readable>
+  /** Removes what no container uses: without names only, unless `dangling=false` is asked for. */
+  prune(filters: Record<string, string[]>): Promise<{ ImagesDeleted: ImageDeleteResponseItem[]; SpaceReclaimed: number }>
+  /** Disk space of all images. */
+  usage(): Promise<{ LayersSize: number; Images: ImageSummary[] }>
 }
 export const Images = Symbol.for('tsd.Images')

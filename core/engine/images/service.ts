@@ -6,7 +6,7 @@ import { Digester } from '../../base/digest.js'
 import { shortId } from '../../base/ids.js'
 import { KeyedLock } from '../../base/keyed-lock.js'
 import { formatReference, parseReference, withDefaultTag } from '../../base/reference.js'
-import type { ImageDeleteResponseItem, ImageInspect, ImageSummary } from '../../schema/engine-api.js'
+import type { ImageDeleteResponseItem, ImageHistoryResponseItem, ImageInspect, ImageSummary } from '../../schema/engine-api.js'
 import { conflict, invalidParameter } from '../../sdk/errors.js'
 import { Events } from '../events/index.js'
 import { decompressed, Layers } from '../layers/index.js'
@@ -17,15 +17,19 @@ import { familiar, ImageCatalog } from './catalog.js'
 import type { ImageRecord } from './catalog.js'
 import { applyChange, emptyConfig } from './changes.js'
 import { parseConfiguration } from './config.js'
-import type { HistoryEntry } from './config.js'
 import { ContentStore } from './content.js'
 import type { Images, ProgressMessage, ResolvedImage } from './contract.js'
+import { commitImage } from './commit.js'
+import type { CommitRequest } from './contract.js'
+import { historyOf } from './history.js'
 import { checkConfigSize, indexEntries, Installer, ownerOf, topLayerOf } from './installer.js'
 import type { NewImage } from './installer.js'
 import { listImages, namesOf } from './list.js'
 import { hostArchitecture, planArchive } from './plan.js'
 import type { PlannedImage } from './plan.js'
 import { planRemoval, untagged } from './remove.js'
+import { chooseImages, saveArchive } from './save.js'
+import { measureImages } from './usage.js'
 
 const LOCK = 'images'
 
@@ -77,9 +81,9 @@ export class ImagesService implements Images {
     return this.catalog.all().length
   }
 
-  async history(reference: string): Promise<HistoryEntry[]> {
+  async history(reference: string): Promise<ImageHistoryResponseItem[]> {
     await this.open()
-    return this.catalog.require(reference).image.configuration.history
+    return historyOf(this.catalog, this.layers, this.catalog.require(reference).image)
   }
 
   async inspect(reference: string): Promise<ImageInspect> {
@@ -247,27 +251,96 @@ export class ImagesService implements Images {
 
   async remove(reference: string, options: { force: boolean; noPrune: boolean }): Promise<ImageDeleteResponseItem[]> {
     await this.open()
-    return this.locks.run(LOCK, async () => {
-      const { image, unname, whole } = planRemoval(this.catalog, reference, options.force, (id) => this.usedBy(id))
-      const removed: ImageDeleteResponseItem[] = unname.map(untagged)
-      const top = topLayerOf(image.configuration)
-      const also = whole && top !== undefined ? this.layers.unrefer(top, ownerOf(image.id)) : []
-      try {
-        await this.catalog.commit({ drop: whole ? [image.id] : [], unname, also })
-      } catch (error) {
-        if (also.length > 0 && top !== undefined) this.layers.refer(top, ownerOf(image.id))
-        throw error
+    return (await this.locks.run(LOCK, () => this.removeLocked(reference, options.force))).removed
+  }
+
+  private async removeLocked(reference: string, force: boolean): Promise<{ removed: ImageDeleteResponseItem[]; freed: number }> {
+    const { image, unname, whole } = planRemoval(this.catalog, reference, force, (id) => this.usedBy(id))
+    const removed: ImageDeleteResponseItem[] = unname.map(untagged)
+    let freed = 0
+    const top = topLayerOf(image.configuration)
+    const also = whole && top !== undefined ? this.layers.unrefer(top, ownerOf(image.id)) : []
+    try {
+      await this.catalog.commit({ drop: whole ? [image.id] : [], unname, also })
+    } catch (error) {
+      if (also.length > 0 && top !== undefined) this.layers.refer(top, ownerOf(image.id))
+      throw error
+    }
+    for (const _ of unname) this.publish(image, 'untag')
+    if (whole) {
+      removed.push({ Deleted: image.id })
+      this.publish(image, 'delete')
+      for (const { id, size } of top === undefined ? [] : await this.layers.collect(top)) {
+        removed.push({ Deleted: `sha256:${id}` })
+        freed += size
       }
-      for (const _ of unname) this.publish(image, 'untag')
-      if (whole) {
-        removed.push({ Deleted: image.id })
-        this.publish(image, 'delete')
-        if (top !== undefined) for (const { id } of await this.layers.collect(top)) removed.push({ Deleted: `sha256:${id}` })
-        await this.dropContent(image)
-      }
-      await this.writeIndex()
-      return removed
+      await this.dropContent(image)
+    }
+    await this.writeIndex()
+    return { removed, freed }
+  }
+
+  async commit(request: CommitRequest): Promise<{ id: string; name: string | undefined }> {
+    await this.open()
+    const { repo, tag, imageId, config, instructions, createdBy, author, comment, changes, signal } = request
+    const name = repo === '' ? undefined : tagName(repo, tag)
+    const parent = this.catalog.get(imageId)
+    if (parent === undefined && imageId !== '')
+      throw conflict(`cannot commit: the image ${imageId} of the container was removed; docker export the container instead`)
+    for (const instruction of instructions.flatMap((text) => text.split('\n')).filter((text) => text.trim() !== ''))
+      applyChange(config, instruction)
+    const { os = 'linux', architecture = hostArchitecture, variant = '' } = parent?.configuration ?? {}
+    const show = async (image: NewImage, workspace: string): Promise<void> => {
+      await this.locks.run(LOCK, async () => {
+        // Its content is the new image's too.
+        if (parent !== undefined && this.catalog.get(parent.id) === undefined)
+          throw conflict(`cannot commit: the image ${imageId} of the container was removed meanwhile`)
+        await this.show(image, name === undefined ? [] : [name], workspace)
+      })
+    }
+    const parts = { content: this.content, layers: this.layers, installer: this.installer, show }
+    const created = this.clock.timestamp()
+    const platform = { os, architecture, variant }
+    const id = await commitImage(parts, { parent, changes, config, author, comment, createdBy, created, platform, signal })
+    return { id, name: name === undefined ? undefined : familiar(name) }
+  }
+
+  async save(references: string[]): Promise<Readable> {
+    await this.open()
+    const saved = chooseImages(this.catalog, references)
+    for (const { image } of saved) this.publish(image, 'save')
+    return saveArchive(saved, this.content)
+  }
+
+  async prune(filters: Record<string, string[]>): Promise<{ ImagesDeleted: ImageDeleteResponseItem[]; SpaceReclaimed: number }> {
+    await this.open()
+    const unknown = Object.keys(filters).find((key) => !['dangling', 'label', 'label!', 'until'].includes(key))
+    if (unknown !== undefined) throw invalidParameter(`invalid filter '${unknown}'`)
+    const { dangling = ['true'], ...rest } = filters
+    const onlyBare = listImages(this.catalog, { ...rest, dangling }, this.clock.now())
+    const chosen = /^(0|f|false)$/i.test(dangling[0] ?? '') ? listImages(this.catalog, rest, this.clock.now()) : onlyBare
+    const deleted: ImageDeleteResponseItem[] = []
+    let reclaimed = 0
+    for (const { Id = '' } of chosen) {
+      await this.locks.run(LOCK, async () => {
+        if (this.catalog.get(Id) === undefined || this.usedBy(Id).length > 0) return
+        const { removed, freed } = await this.removeLocked(Id, true)
+        deleted.push(...removed)
+        reclaimed += freed
+      })
+    }
+    this.events.publish('image', 'prune', '', { reclaimed: String(reclaimed) })
+    return { ImagesDeleted: deleted, SpaceReclaimed: reclaimed }
+  }
+
+  async usage(): Promise<{ LayersSize: number; Images: ImageSummary[] }> {
+    await this.open()
+    const { layersSize, images } = measureImages(this.catalog, this.layers, (id) => this.usedBy(id))
+    const list = listImages(this.catalog, {}, this.clock.now()).map((summary): ImageSummary => {
+      const usage = images.get(summary.Id ?? '')
+      return { ...summary, SharedSize: usage?.shared ?? 0, Containers: usage?.containers ?? 0 }
     })
+    return { LayersSize: layersSize, Images: list }
   }
 
   private async dropContent(image: ImageRecord): Promise<void> {

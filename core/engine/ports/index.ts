@@ -111,6 +111,8 @@ export interface ContainerFiles {
   stat(place: FilePlace, path: string): Promise<PathStat>
   /** Resolves once the file is found; its archive may still end in an error. */
   read(place: FilePlace, path: string, signal: AbortSignal): Promise<{ stat: PathStat; tar: Readable }>
+  /** The whole root, what is mounted in it left out. */
+  export(place: FilePlace, signal: AbortSignal): Promise<Readable>
   write(place: FilePlace, path: string, tar: Readable, rules: WriteRules, signal: AbortSignal): Promise<void>
 }
 export const ContainerFiles = Symbol.for('tsd.ContainerFiles')

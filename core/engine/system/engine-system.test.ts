@@ -4,6 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import test from 'ava'
 import type { Containers } from '../containers/index.js'
+import type { Volumes } from '../volumes/index.js'
 import type { Images } from '../images/index.js'
 import type { Clock, Drivers, EngineConfig } from '../ports/index.js'
 import { EngineSystem, release } from './index.js'
@@ -38,6 +39,7 @@ const make = (dataRoot: string): EngineSystem =>
     { count: async () => 4 } as Partial<Images> as Images,
     { counts: () => ({ total: 3, running: 1, paused: 1, stopped: 1 }) } as Partial<Containers> as Containers,
     { timestamp: () => '2024-01-01T00:00:00Z', now: () => 0 } as Clock,
+    {} as Volumes,
   )
 
 test('info: counts, drivers, an identity that stays', async (t) => {

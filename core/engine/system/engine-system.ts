@@ -3,8 +3,9 @@ import type { SystemInfo, SystemVersion } from '../../schema/engine-api.js'
 import { messageOf } from '../../sdk/errors.js'
 import { Containers } from '../containers/index.js'
 import { Images } from '../images/index.js'
+import { Volumes } from '../volumes/index.js'
 import { Clock, Drivers, EngineConfig } from '../ports/index.js'
-import type { System } from './contract.js'
+import type { DiskUsage, DiskUsageType, System } from './contract.js'
 import { engineId } from './engine-id.js'
 import { ipv4Forwarding, openFiles, readMachine, type Machine } from './machine.js'
 import { release } from './release.js'
@@ -25,6 +26,7 @@ export class EngineSystem implements System {
     @inject(Images) private readonly images: Images,
     @inject(Containers) private readonly containers: Containers,
     @inject(Clock) private readonly clock: Clock,
+    @inject(Volumes) private readonly volumes: Volumes,
   ) {}
 
   async version(): Promise<SystemVersion> {
@@ -50,6 +52,20 @@ export class EngineSystem implements System {
       Arch: machine.goArchitecture,
       Experimental: false,
       ...common,
+    }
+  }
+
+  async diskUsage(types: ReadonlySet<DiskUsageType>): Promise<DiskUsage> {
+    const [images, containers, volumes] = await Promise.all([
+      types.has('image') ? this.images.usage() : {},
+      types.has('container') ? this.containers.usage() : undefined,
+      types.has('volume') ? this.volumes.usage() : undefined,
+    ])
+    return {
+      ...images,
+      ...(containers ? { Containers: containers } : {}),
+      ...(volumes ? { Volumes: volumes } : {}),
+      ...(types.has('build-cache') ? { BuildCache: [] } : {}),
     }
   }
 

@@ -67,6 +67,14 @@ export class WorkerContainerFiles {
     }
   }
 
+  /** Resolves once the files are within reach. */
+  async export(place: Place, signal: AbortSignal): Promise<Readable> {
+    const tar = this.pool.stream({ kind: 'export-in', place }, signal)
+    await once(tar, 'readable')
+    tar.on('error', () => undefined)
+    return tar
+  }
+
   async write(place: Place, path: string, tar: Readable, rules: UnpackRules, signal: AbortSignal): Promise<void> {
     try {
       await this.pool.runNow({ kind: 'unpack-in', place, path: bytesOf(path), ...rules }, { input: tar, signal })

@@ -11,6 +11,7 @@ export type Job =
   | { kind: 'size'; path: string }
   | { kind: 'stat-in'; place: Place; path: string }
   | { kind: 'pack-in'; place: Place; path: string }
+  | { kind: 'export-in'; place: Place }
   | ({ kind: 'unpack-in'; place: Place; path: string } & UnpackRules)
 
 /** The mount namespace of a process. */

@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { check, libc } from '../../../native/bindings/libc.js'
-import { chrootTo, closeFd, fchdir, statat, writeAll } from '../../../native/bindings/openat.js'
+import { chrootTo, cloneMount, closeFd, fchdir, statat, writeAll } from '../../../native/bindings/openat.js'
 import { isTsdError, type ErrorCategory } from '../../sdk/errors.js'
 import { compareTrees, overlayChanges } from './changes.js'
 import type { Change } from './changes.js'
@@ -218,6 +218,20 @@ function packIn(home: Home, job: Job & { kind: 'pack-in' }): unknown {
   return {}
 }
 
+function exportIn(home: Home, job: Job & { kind: 'export-in' }): unknown {
+  const output = new Output()
+  inPlace(home, job.place, () => {
+    const root = cloneMount('/')
+    try {
+      new Packer(output.write, false).tree(root)
+    } finally {
+      closeFd(root)
+    }
+  })
+  output.flush()
+  return {}
+}
+
 /** What the container's own mounts refuse is the request's fault. */
 const refusals = new Map([
   ['EBUSY', 'something is mounted there'],
@@ -319,6 +333,8 @@ function run(home: Home, job: Job, input: Input): unknown {
       return inPlace(home, job.place, (root) => statResource(root, job.path))
     case 'pack-in':
       return packIn(home, job)
+    case 'export-in':
+      return exportIn(home, job)
     case 'unpack-in':
       return unpackIn(home, job, input)
   }
