@@ -57,6 +57,7 @@ out.push(`export type ExecInspectResponse = ${typeOf(response('get', '/exec/{id}
 
 const bodies = {
   ContainerCreateRequest: body('post', '/containers/create'),
+  ContainerUpdateRequest: body('post', '/containers/{id}/update'),
   ExecCreateRequest: body('post', '/containers/{id}/exec'),
   ExecStartRequest: body('post', '/exec/{id}/start'),
   VolumeCreateRequest: body('post', '/volumes/create'),

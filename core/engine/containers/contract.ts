@@ -4,7 +4,10 @@ import type {
   ContainerConfig,
   ContainerCreateBody,
   ContainerInspectResponse,
+  ContainerStatsResponse,
   ContainerSummary,
+  Resources,
+  RestartPolicy,
   ContainerWaitExitError,
 } from '../../schema/engine-api.js'
 import type { ExecConfig } from '../../schema/engine-api.js'
@@ -92,6 +95,8 @@ export interface ArchiveWrite {
   signal: AbortSignal
 }
 
+export type UpdateRequest = Resources & { RestartPolicy?: RestartPolicy }
+
 export interface CommitOptions {
   repo: string
   tag: string
@@ -144,6 +149,10 @@ export interface Containers {
   commit(reference: string, options: CommitOptions): Promise<{ Id: string }>
   /** All containers with their sizes, for `system df`. */
   usage(): Promise<ContainerSummary[]>
+  update(reference: string, request: UpdateRequest): Promise<{ Warnings: string[] }>
+  stats(reference: string, options: { oneShot: boolean; signal: AbortSignal }): Promise<ContainerStatsResponse>
+  /** A record a second. Throws at once when there is no such container. */
+  streamStats(reference: string, signal: AbortSignal): AsyncIterable<ContainerStatsResponse>
   prune(filters: Record<string, string[]>): Promise<{ ContainersDeleted: string[]; SpaceReclaimed: number }>
   connectNetwork(network: string, reference: string, settings: Record<string, unknown>): Promise<void>
   disconnectNetwork(network: string, reference: string, force: boolean): Promise<void>

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import { inject, injectable } from 'tsyringe'
 import { KeyedLock } from '../../base/keyed-lock.js'
-import type { ContainerCreateBody, ContainerInspectResponse, ContainerSummary } from '../../schema/engine-api.js'
+import type { ContainerCreateBody, ContainerInspectResponse, ContainerStatsResponse, ContainerSummary } from '../../schema/engine-api.js'
 import { conflict, messageOf } from '../../sdk/errors.js'
 import {
   Archiver as ArchiverToken,
@@ -31,10 +31,13 @@ import { commitContainer } from './commit.js'
 import type { Container, Running } from './container.js'
 import { publish, type ContainersContext } from './context.js'
 import { createContainer } from './create.js'
+import { execProcess } from './exec-process.js'
+import { watchHealth } from './health.js'
 import { handleExit, type AfterExit } from './exit.js'
 import type {
   ArchiveWrite,
   CommitOptions,
+  UpdateRequest,
   AttachOptions,
   Containers,
   ExecTarget,
@@ -53,9 +56,10 @@ import { applyRestartPolicies, restoreContainers, shutdownContainer, type Lifecy
 import { assertStartable, startContainer, watch } from './start.js'
 import { killContainer, pauseContainer, stopContainer, unpauseContainer } from './stop.js'
 import type { HostFacts } from './spec/input.js'
-import { buildExecProcess } from './spec/process.js'
 import type { SeccompProfile } from './spec/seccomp-default.js'
+import { statsOnce, streamStats } from './stats.js'
 import { topContainer } from './top.js'
+import { updateContainer } from './update.js'
 import { Visits } from './visits.js'
 
 export const HostFactsToken = Symbol.for('tsd.HostFacts')
@@ -282,6 +286,19 @@ export class ContainerService implements Containers, Lifecycle {
     return listContainers(this.ctx, { all: true, limit: 0, size: true, filters: {} })
   }
 
+  async update(reference: string, request: UpdateRequest): Promise<{ Warnings: string[] }> {
+    const container = this.get(reference)
+    return this.locked(container, () => updateContainer(this.ctx, container, request))
+  }
+
+  async stats(reference: string, options: { oneShot: boolean; signal: AbortSignal }): Promise<ContainerStatsResponse> {
+    return statsOnce(this.ctx, this.get(reference), options)
+  }
+
+  streamStats(reference: string, signal: AbortSignal): AsyncIterable<ContainerStatsResponse> {
+    return streamStats(this.ctx, this.get(reference), signal)
+  }
+
   async prune(filters: Record<string, string[]>): Promise<{ ContainersDeleted: string[]; SpaceReclaimed: number }> {
     const { until, ...rest } = filters
     const before = until?.[0] === undefined ? undefined : Number(until[0])
@@ -324,11 +341,7 @@ export class ContainerService implements Containers, Lifecycle {
       driverName: running.exec.name,
       ended: running.shim.ended,
       process: (exec) => {
-        const { config, hostConfig } = record
-        return buildExecProcess(
-          { config, hostConfig, hostname: config.Hostname ?? '', facts: this.ctx.facts, daemon: this.ctx.config },
-          exec,
-        )
+        return execProcess(this.ctx, container, exec)
       },
       publish: (action, attributes) => publish(this.ctx, container, action, attributes),
       addExec: (id) => void container.execs.add(id),
@@ -376,6 +389,7 @@ export class ContainerService implements Containers, Lifecycle {
     container.running = running
     container.hub.bind(running.shim)
     watch(this.ctx, container, running, this.onExit)
+    watchHealth(this.ctx, container)
   }
 
   async startLocked(container: Container): Promise<void> {

@@ -50,6 +50,8 @@ export interface ShimConnection {
   writeStdin(data: Uint8Array): Promise<void>
   closeStdin(): void
   resize(height: number, width: number): void
+  /** To the process itself. */
+  signal(signal: number): void
   /** Dropped log bytes because the disk was full. */
   readonly droppedLogBytes: number
   /** Lets the shim end; its directory can be removed afterwards. */

@@ -29,8 +29,8 @@ export const fields = {
   ContainerConfig: table(
     'ContainerConfig',
     `Hostname Domainname User AttachStdin AttachStdout AttachStderr ExposedPorts Tty OpenStdin StdinOnce Env Cmd ArgsEscaped Image Volumes WorkingDir
-     Entrypoint NetworkDisabled MacAddress OnBuild Labels StopSignal StopTimeout Shell`,
-    { Healthcheck: { default: [{ Test: ['NONE'] }] } },
+     Entrypoint NetworkDisabled MacAddress OnBuild Labels StopSignal StopTimeout Shell Healthcheck`,
+    {},
   ),
   Resources: table(
     'Resources',
