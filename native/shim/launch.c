@@ -163,7 +163,7 @@ static int make_child(struct plan plan, const struct op *clone_op)
 		args.cgroup = r;
 		args.flags |= CLONE3_INTO_CGROUP;
 	}
-	home = spare_enter(clone_op);
+	home = spare_enter();
 	if (home >= 0)
 		args.flags &= ~(uint64_t)CLONE_NEWNET;
 	pid = syscall(SYS_clone3, &args, sizeof args);
@@ -244,6 +244,7 @@ void launch_main(struct plan setup_plan, struct plan plan, int control, int lock
 	clones = plan_has(plan, PHASE_CLONE, OP_CLONE, &clone_op);
 	if (clones) {
 		run.sync_pending = true;
+		run.own_mounts = (uint32_t)clone_op.f[CLONE_FLAGS].n & CLONE_NEWNS;
 		check(make_child(plan, &clone_op), "clone");
 	}
 	r = plan_run(plan, PHASE_PARENT);

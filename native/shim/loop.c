@@ -134,7 +134,10 @@ static void host_terminal(void)
 	}
 }
 
-/* Held so that the end of the process need not wait until its mounts are gone. Let go once the end has been told. */
+/*
+ * Held so that the end of the process need not wait until its mounts are gone. Let go once the end has been told. What joined a container holds
+ * nothing: the mounts are that one's, whose shim tells when they are gone.
+ */
 static int mounts = -1;
 
 static void hold_mounts(void)
@@ -171,7 +174,8 @@ static void read_sync(void)
 			settle();
 		} else if (n == 1 && message[0] == 'X') {
 			executed = true;
-			hold_mounts();
+			if (r->own_mounts)
+				hold_mounts();
 		} else if (n == (ssize_t)sizeof message && message[0] == 'E') {
 			memcpy(&g_error, message + 1, sizeof g_error);
 			start_failed();

@@ -129,8 +129,9 @@ int spare_fd(void);
 int spare_wait(void);
 void spare_work(void);
 void spare_take(void);
-bool spare_fits(const struct op *clone_op);
-int spare_enter(const struct op *clone_op);
+bool spare_fits(struct plan plan);
+void spare_inherit(struct plan plan);
+int spare_enter(void);
 void spare_gone(void);
 void spare_drop(void);
 
@@ -152,6 +153,7 @@ struct running {
 	unsigned char *plan;
 	size_t plan_len;
 	bool sync_pending;
+	bool own_mounts;	/* it was born with a mount namespace of its own */
 };
 void loop_run(struct running *run) __attribute__((noreturn));
 

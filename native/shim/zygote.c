@@ -92,6 +92,7 @@ static void serve(unsigned char *message, size_t len, int control, int memory, i
 	}
 	if (!split(data + used, size - used, &second, &used))
 		refuse(control, "truncated plan");
+	spare_inherit(second);
 	launch_main(first, second, control, lock);
 }
 
@@ -99,11 +100,10 @@ static void serve(unsigned char *message, size_t len, int control, int memory, i
 static bool takes_spare(const unsigned char *message, size_t len)
 {
 	struct plan first, second;
-	struct op clone_op;
 	size_t used;
 
 	return split(message + HEAD, len - HEAD, &first, &used) && split(message + HEAD + used, len - HEAD - used, &second, &used) &&
-	       plan_has(second, PHASE_CLONE, OP_CLONE, &clone_op) && spare_fits(&clone_op);
+	       spare_fits(second);
 }
 
 int zygote_main(int control, int lock)
