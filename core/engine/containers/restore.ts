@@ -6,7 +6,7 @@ import type { Container, Running } from './container.js'
 import { containerDir, type ContainersContext } from './context.js'
 import type { AfterExit } from './exit.js'
 import { logInfoOf } from './log-info.js'
-import { forgetAddresses } from './networking.js'
+import { forgetAddresses, settleEndpoints } from './networking.js'
 import { finishRemoval } from './remove.js'
 import { shouldRestart, startsAtBoot } from './restart-policy.js'
 
@@ -158,6 +158,7 @@ async function restoreOne(service: Lifecycle, container: Container, entries: Led
     const running = await rebuild(ctx, container, survivor, survivor.shim, entries)
     service.adopt(container, running)
     await ctx.registry.save(container, { sync: false })
+    await settleEndpoints(ctx, container, running)
     return
   }
   if (survivor && isConnection(survivor.shim)) survivor.shim.close()
