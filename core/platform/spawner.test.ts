@@ -108,6 +108,7 @@ class Machine {
           data: 'newinstance,ptmxmode=0666,mode=0620',
         },
         { op: 'mknodIn', root: 0, path: '/dev/null', mode: 0o20666, major: 1, minor: 3 },
+        { op: 'mknodIn', root: 0, path: '/dev/zero', mode: 0o20666, major: 1, minor: 5 },
         { op: 'pivot', root: 0 },
         ...(wanted.shim?.terminal ? [{ op: 'console', mountAt: '/dev/console' } as const] : []),
         ...(wanted.child ?? []),
@@ -454,7 +455,6 @@ containerTest('a slow client holds up the container as long as the daemon answer
     id: 'slow',
     argv: ['sh', '-c', 'head -c 8000000 /dev/zero'],
     shim: { stream: true },
-    child: [{ op: 'mknodIn', root: 0, path: '/dev/zero', mode: 0o20666, major: 1, minor: 5 }],
   })
   let release!: () => void
   const gate = new Promise<void>((resolve) => {

@@ -213,7 +213,7 @@ static void child_failed_early(int r)
 	char message[1 + sizeof g_error];
 
 	/* The child may have failed for a better reason than the parent, which then met a dead process. */
-	if (g.sync >= 0 && g.child > 0 && (r == -ESRCH || r == -EPIPE || r == -ENOENT || r == -ENODEV))
+	if (g.sync >= 0 && g.child > 0 && (r == -ESRCH || r == -EPIPE || r == -ECONNRESET || r == -ENOENT || r == -ENODEV))
 		for (int tries = 0; tries < 2; tries++)
 			if (recv(g.sync, message, sizeof message, MSG_DONTWAIT) == (ssize_t)sizeof message && message[0] == 'E') {
 				memcpy(&g_error, message + 1, sizeof g_error);
@@ -255,7 +255,8 @@ void launch_main(struct plan setup_plan, struct plan plan, int control, int lock
 		fail(EINVAL, "plan", "it neither clones nor adopts a process");
 		give_up();
 	}
-	if (clones && send(g.sync, "G", 1, MSG_NOSIGNAL) < 0 && errno != EPIPE)
+	/* A child that is gone by now has said why: that is read later. */
+	if (clones && send(g.sync, "G", 1, MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET)
 		check(-errno, "clone");
 	slots_close();
 	for (int i = 0; i < 3; i++)

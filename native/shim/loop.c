@@ -19,12 +19,14 @@
 
 #define READ_SIZE (256 << 10)
 #define STDIN_MAX (1 << 20)
+#define OUTPUT_LEFT (2 * READ_SIZE)
 
 static struct running *r;
 static struct {
 	int code, signal;
 	bool known, told, oom;
 	int64_t since;
+	size_t read;		/* of its output, since */
 	char time[40];
 } end;
 static struct { unsigned char *data; size_t from, len; bool close; } input;
@@ -439,6 +441,8 @@ static bool pump_output(int *fd, int stream)
 	}
 	if (n == 65536 && *fd != g.console)
 		fcntl(*fd, F_SETPIPE_SZ, READ_SIZE);
+	if (end.known)
+		end.read += n;
 	sink_take(stream, buffer, n, false);
 	sink_flush();
 	for (ssize_t at = 0; conn.fd >= 0 && conn.stream && at < n;) {
@@ -513,7 +517,8 @@ static void tell_exit(void)
 
 	if (!end.known || end.told)
 		return;
-	while (pump_output(&r->out, 0) || pump_output(&r->err, 1))
+	/* No pipe or terminal holds more than that: whoever goes on writing outlives the process. */
+	while (end.read < OUTPUT_LEFT && (pump_output(&r->out, 0) || pump_output(&r->err, 1)))
 		;
 	/* A log reader that stands still is waited for, but not for ever. */
 	sink_flush();
