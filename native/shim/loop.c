@@ -76,6 +76,19 @@ static void say_started(int type)
 	conn_send(type, payload, sizeof payload);
 }
 
+/* What the log lost is told while it goes on, now and then. */
+static void say_dropped(void)
+{
+	static uint64_t told;
+	static int64_t when;
+
+	if (sink_dropped == told || exited() || now_ms() - when < 500)
+		return;
+	told = sink_dropped;
+	when = now_ms();
+	say_hello();
+}
+
 /* The start is over: the next daemon need not wait for it. */
 static void settle(void)
 {
@@ -627,6 +640,7 @@ void loop_run(struct running *run)
 
 		reap();
 		tell_exit();
+		say_dropped();
 		conn_flush();
 		if (end.told && (closed || conn.fd < 0))
 			_exit(0);

@@ -183,7 +183,7 @@ int op_user_name(const struct field *f)
 	int r;
 
 	if (f[USER_NAME_USER].len >= sizeof user)
-		return fail(ENAMETOOLONG, f[USER_NAME_USER].s, "the user's name");
+		return fail(ENAMETOOLONG, f[USER_NAME_USER].s, "the user's name is too long");
 	strcpy(user, f[USER_NAME_USER].s);
 	group = strchr(user, ':');
 	if (group)
