@@ -132,6 +132,9 @@ unsigned char *put64(unsigned char *p, uint64_t v);
 unsigned char *putstr(unsigned char *p, const char *s, size_t max);
 
 /* zygote.c, helper.c, launch.c, loop.c */
+/* init.c: NULL-terminated command line; answers the exit status */
+int init_main(char **argv);
+
 int zygote_main(char **argv);
 void helper_main(struct plan plan, int control, uint32_t deadline_ms) __attribute__((noreturn));
 void launch_main(struct plan setup, struct plan plan, int control, int lock) __attribute__((noreturn));

@@ -37,7 +37,7 @@ const input = (hostConfig: HostConfig = {}, config: ContainerConfig = {}, more: 
   join: {},
   devices: { nodes: [], block: {} },
   facts,
-  daemon: { cgroupParent: '/tsd', defaultUlimits: {}, defaultShmSize: 0, noNewPrivileges: false },
+  daemon: { cgroupParent: '/tsd', defaultUlimits: {}, defaultShmSize: 0, noNewPrivileges: false, init: false, initPath: '/usr/lib/init' },
   rootPath: 'rootfs',
   ...more,
 })

@@ -62,6 +62,10 @@ export interface SpecDefaults {
   defaultUlimits: Record<string, { soft: number; hard: number }>
   defaultShmSize: number
   noNewPrivileges: boolean
+  /** Whether containers that do not say get an init. */
+  init: boolean
+  /** Host path of the static program that is it: run as `PROGRAM -- COMMAND...`. */
+  initPath: string
 }
 
 export interface SpecInput {

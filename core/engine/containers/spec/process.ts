@@ -2,6 +2,7 @@ import type { ContainerConfig } from '../../../schema/engine-api.js'
 import { invalidParameter } from '../../../sdk/errors.js'
 import type { OciCapabilities, OciProcess, OciRlimit, OciUser } from '../../../sdk/oci.js'
 import { effectiveCapabilities } from './capabilities.js'
+import { INIT_PATH, wantsInit } from './init.js'
 import type { SpecInput } from './input.js'
 import { securityOptions } from './security.js'
 
@@ -71,7 +72,7 @@ export function buildProcess(input: SpecInput): OciProcess {
     terminal,
     ...(terminal && height > 0 && width > 0 ? { consoleSize: { height, width } } : {}),
     user: userOf(config.User ?? '', hostConfig.GroupAdd),
-    args: commandOf(config),
+    args: [...(wantsInit(input) ? [INIT_PATH, '--'] : []), ...commandOf(config)],
     env: environmentOf(config.Env, input.hostname, terminal),
     cwd: config.WorkingDir || '/',
     capabilities: capabilitiesOf(input, false),
