@@ -58,12 +58,34 @@ test("a flag's value reaches the engine's own words", async (t) => {
     body: { message: 'Conflict. The container name "/x" is already in use' },
   })).listen()
   t.deepEqual(await cli(engine, ['create', '--name', 'x', 'img']), {
-    code: 125,
+    code: 1,
     stdout: '',
-    stderr: `tsd: Error response from daemon: Conflict. The container name "/x" is already in use\n\nRun 'tsd create --help' for more information\n`,
+    stderr: 'Error response from daemon: Conflict. The container name "/x" is already in use\n',
   })
   engine.close()
 })
+
+/** As installed: the launcher beside a build, and the first line of the program. */
+for (const [how, command] of [
+  ['the launcher', (dir: string) => [path.join(dir, 'tsd')]],
+  [
+    'the installed program',
+    (dir: string) => [
+      ...(/^#!(.*)/.exec(fs.readFileSync('dist/core/cli/main.js', 'utf8'))?.[1] ?? '').split(' '),
+      path.join(dir, 'dist/core/cli/main.js'),
+    ],
+  ],
+] as const)
+  test(`an environment file is read by ${how}, not by Node`, (t) => {
+    const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'tsd-cli-launcher-'))
+    fs.copyFileSync('tsd', path.join(dir, 'tsd'))
+    fs.symlinkSync(path.resolve('dist'), path.join(dir, 'dist'))
+    const [program = '', ...words] = command(dir)
+    const { status, stderr } = spawnSync(program, [...words, 'run', '--env-file', path.join(dir, 'none'), 'img'], { encoding: 'utf8' })
+    t.is(stderr, `tsd: open ${path.join(dir, 'none')}: no such file or directory\n\nRun 'tsd run --help' for more information\n`)
+    t.is(status, 125)
+    fs.rmSync(dir, { recursive: true })
+  })
 
 test('many names: what succeeds is printed, what fails comes last, and the exit code says so', async (t) => {
   const engine = await new FakeEngine(({ path: url }) =>
