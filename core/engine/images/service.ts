@@ -67,6 +67,11 @@ export class ImagesService implements Images {
     return { id: image.id, topLayer, config, architecture, os }
   }
 
+  async idOf(reference: string): Promise<string | undefined> {
+    await this.open()
+    return this.catalog.find(reference)?.image.id
+  }
+
   async list(options: { all: boolean; digests: boolean; filters: Record<string, string[]> }): Promise<ImageSummary[]> {
     await this.open()
     return listImages(this.catalog, options.filters, this.clock.now())

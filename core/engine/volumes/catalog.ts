@@ -55,7 +55,9 @@ export class Catalog {
       lease = await this.drivers.lease('volume', driver, holder)
     } catch (error) {
       const category = isTsdError(error) ? error.category : 'System'
-      throw new TsdError(category, `error looking up volume plugin ${driver}: ${messageOf(error)}`, { cause: error, plugin: driver })
+      const context = `error looking up volume plugin ${driver}: `
+      const reason = messageOf(error)
+      throw new TsdError(category, reason.startsWith(context) ? reason : context + reason, { cause: error, plugin: driver })
     }
     try {
       return await use(lease.driver, lease.crashOnly)

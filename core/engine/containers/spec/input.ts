@@ -52,6 +52,7 @@ export interface HostFacts {
   apparmor: boolean
   swapLimit: boolean
   oomControl: boolean
+  blockWeight: boolean
   cpuRealtime: boolean
   hugepageSizes: string[]
 }

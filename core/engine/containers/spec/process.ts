@@ -99,6 +99,8 @@ export function buildExecProcess(
 ): OciProcess {
   const args = [...(request.Cmd ?? [])]
   if (args.length === 0 || args[0] === '') throw invalidParameter('No exec command specified')
+  if (request.WorkingDir && !request.WorkingDir.startsWith('/'))
+    throw invalidParameter(`the working directory '${request.WorkingDir}' is invalid, it needs to be an absolute path`)
   const terminal = request.Tty === true
   const { config, hostConfig } = input
   return {
