@@ -214,3 +214,17 @@ daemonTest('flags go before the file; --timings and --trace-blocking print what 
   d.options.config = {}
   d.options.args = []
 })
+
+daemonTest('an emptied data root starts anew beside what the exec root still knows', async (t) => {
+  const d = await TestDaemon.start()
+  try {
+    await d.signal('SIGTERM')
+    fs.rmSync(d.dataRoot, { recursive: true })
+    await d.boot()
+    t.is(await d.ok('network', 'ls', '--format', '{{.Name}} {{.Driver}}'), 'bridge bridge\nhost host\nnone null')
+    await d.loadBusybox()
+    for (const network of ['bridge', 'host', 'none']) t.is(await d.ok('run', '--rm', '--network', network, 'busybox', 'echo', 'up'), 'up')
+  } finally {
+    await d.destroy()
+  }
+})

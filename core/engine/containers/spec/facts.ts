@@ -38,8 +38,8 @@ export async function readHostFacts(): Promise<HostFacts> {
   const [swapLimit, oomControl, blockWeight, cpuRealtime, cpus, mems] = await Promise.all([
     exists(cgroupVersion === 2 ? '/proc/swaps' : `${cgroup}/memory/memory.memsw.limit_in_bytes`),
     cgroupVersion === 1 && exists(`${cgroup}/memory/memory.oom_control`),
-    // The root group of v2 has no limits to look at: what a kernel lacks there is not known before the first container.
-    cgroupVersion === 2 || someExists(['weight', 'bfq.weight'].map((name) => `${cgroup}/blkio/blkio.${name}`)),
+    // The root group has no weight: what else the scheduler with weights shows there tells of it. The root group of v2 shows nothing.
+    cgroupVersion === 2 || someExists(['weight', 'bfq.io_serviced'].map((name) => `${cgroup}/blkio/blkio.${name}`)),
     cgroupVersion === 1 && exists(`${cgroup}/cpu/cpu.rt_runtime_us`),
     read(cgroupVersion === 2 ? `${cgroup}/cpuset.cpus.effective` : `${cgroup}/cpuset/cpuset.effective_cpus`),
     read(cgroupVersion === 2 ? `${cgroup}/cpuset.mems.effective` : `${cgroup}/cpuset/cpuset.effective_mems`),
