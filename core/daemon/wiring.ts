@@ -30,6 +30,7 @@ import {
   Shims,
   Spawner,
   type SpawnerPort,
+  Zstd,
 } from '../engine/ports/index.js'
 import { Restore } from '../engine/restore/index.js'
 import { EngineSystem, System } from '../engine/system/index.js'
@@ -50,6 +51,7 @@ export interface Foundations {
   netns: NetworkNamespaces
   mounter: MounterPort
   archiver: ArchiverPort
+  zstd: Zstd
   clock: Clock
   logger: LoggerPort
 }
@@ -76,6 +78,7 @@ export function wire(foundations: Foundations): Engine {
   value(NetworkNamespaces, foundations.netns)
   value(Mounter, foundations.mounter)
   value(Archiver, foundations.archiver)
+  value(Zstd, foundations.zstd)
   value(Clock, foundations.clock)
   value(Logger, foundations.logger)
 

@@ -197,6 +197,12 @@ export interface EngineSettings {
   noNewPrivileges: boolean
   storageDriver: string
   storageOpts: string[]
+  registryMirrors: string[]
+  insecureRegistries: string[]
+  registryCerts: string
+  maxConcurrentDownloads: number
+  maxConcurrentUploads: number
+  maxDownloadAttempts: number
 }
 
 export function toEngineConfig(from: Settings): EngineSettings {
@@ -226,6 +232,12 @@ export function toEngineConfig(from: Settings): EngineSettings {
     noNewPrivileges: from['no-new-privileges'],
     storageDriver: from.drivers.graph?.default ?? from['storage-driver'],
     storageOpts: from['storage-opts'],
+    registryMirrors: from['registry-mirrors'],
+    insecureRegistries: from['insecure-registries'],
+    registryCerts: from['registry-certs'],
+    maxConcurrentDownloads: from['max-concurrent-downloads'],
+    maxConcurrentUploads: from['max-concurrent-uploads'],
+    maxDownloadAttempts: from['max-download-attempts'],
   }
 }
 

@@ -11,6 +11,7 @@ import { graphContext, hostMounter } from '../../../test/fixtures/graph.js'
 import { busyboxImage, mountsBelow, needs, tarOf, tempDir, type TarEntry } from '../../../test/fixtures/root.js'
 import { WorkerArchiver } from '../../platform/archiver/archiver.js'
 import { LevelMetadataStore } from '../../platform/metadata-store.js'
+import { SystemZstd } from '../../platform/zstd.js'
 import { categoryOf, type ErrorCategory } from '../../sdk/errors.js'
 import type { GraphDriver } from '../../sdk/kinds/graph.js'
 import type { Events } from '../events/index.js'
@@ -63,8 +64,9 @@ async function engine(
     publish: (type: string, action: string, _id: string, attributes: Record<string, string>) =>
       events.push(`${type} ${action} ${attributes['name']}`),
   }
-  const layers = new LayerStore(drivers, store, archiver, hostMounter, config, logger)
-  const images = new ImagesService(store, layers, publisher as unknown as Events, clock, config, logger)
+  const zstd = new SystemZstd()
+  const layers = new LayerStore(drivers, store, archiver, hostMounter, config, logger, zstd)
+  const images = new ImagesService(store, layers, publisher as unknown as Events, clock, config, logger, zstd)
   let closed = false
   const close = async (): Promise<void> => {
     if (closed) return
@@ -103,7 +105,7 @@ async function refused(
 async function empty(t: ExecutionContext, at: Engine): Promise<void> {
   t.is(await at.images.count(), 0)
   t.deepEqual(await at.driver.list(), [])
-  t.deepEqual(fs.readdirSync(path.join(at.dir, 'content/ingest')), [])
+  t.deepEqual(fs.readdirSync(path.join(at.dir, 'content/ingest')), ['partial'])
 }
 
 const small = (options: Parameters<typeof busyboxImage>[0] = {}): Promise<Buffer> =>
@@ -376,7 +378,7 @@ imageTest('what a killed daemon left is collected, what is needed stays', async 
   await at.layers.reconcile(new Set())
   t.deepEqual(await at.driver.list(), [topLayer ?? ''])
   t.false(fs.existsSync(path.join(at.dir, 'content/blobs/sha256', '1'.repeat(64))))
-  t.deepEqual(fs.readdirSync(path.join(at.dir, 'content/ingest')), [])
+  t.deepEqual(fs.readdirSync(path.join(at.dir, 'content/ingest')), ['partial'])
   t.is((await at.images.resolve('busybox')).topLayer, topLayer)
 })
 
