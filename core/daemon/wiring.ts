@@ -8,6 +8,7 @@ import {
   type HostFacts,
   type SeccompProfile,
 } from '../engine/containers/index.js'
+import { Distribution, DistributionPace, DistributionService, usualPace } from '../engine/distribution/index.js'
 import { EventLog, Events } from '../engine/events/index.js'
 import { Execs, ExecService } from '../engine/execs/index.js'
 import { Images, ImagesService } from '../engine/images/index.js'
@@ -85,6 +86,8 @@ export function wire(foundations: Foundations): Engine {
   service(Events, EventLog)
   service(Layers, LayerStore)
   service(Images, ImagesService)
+  value(DistributionPace, usualPace)
+  service(Distribution, DistributionService)
   service(Volumes, VolumesService)
   service(Networks, NetworksService)
   service(Logs, LogsService)
@@ -98,6 +101,7 @@ export function wire(foundations: Foundations): Engine {
     containers: container.resolve<Containers>(Containers),
     execs: container.resolve<Execs>(Execs),
     images: container.resolve<Images>(Images),
+    distribution: container.resolve<Distribution>(Distribution),
     volumes: container.resolve<Volumes>(Volumes),
     networks: container.resolve<Networks>(Networks),
     drivers: foundations.drivers,
