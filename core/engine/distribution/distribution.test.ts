@@ -87,7 +87,7 @@ pullTest('errors have the words of Docker', async (t) => {
       `repository ${name} not found: name unknown: repository name not known to registry`,
       'NotFound',
     ],
-    [401, 'UNAUTHORIZED', 'authentication required', 'unauthorized: authentication required', 'Unauthorized'],
+    [401, 'UNAUTHORIZED', 'authentication required', 'unauthorized: authentication required', 'Forbidden'],
     [429, 'TOOMANYREQUESTS', 'slow down', 'toomanyrequests: slow down', 'InvalidParameter'],
   ]
   for (const [status, code, text, message, category] of answers) {
@@ -101,7 +101,7 @@ pullTest('errors have the words of Docker', async (t) => {
     response.writeHead(401, { 'www-authenticate': 'Basic realm="r"' }).end()
     return true
   }
-  await fails(`Get "http://${registry.host}/v2/": no basic auth credentials`, 'Unauthorized')
+  await fails(`Get "http://${registry.host}/v2/": no basic auth credentials`, 'Forbidden')
   registry.stop()
   await fails(`Get "http://${registry.host}/v2/app/manifests/1": dial tcp ${registry.host}: connect: connection refused`, 'Unavailable')
   await t.throwsAsync(d.pull('no.such.host.invalid/app:1'), { message: /lookup no\.such\.host\.invalid: (no such host|the name cannot)/ })

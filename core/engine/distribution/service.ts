@@ -10,7 +10,7 @@ import {
   type Reference,
 } from '../../base/reference.js'
 import type { DistributionInspect } from '../../schema/engine-api.js'
-import { invalidParameter, notFound, unauthorized } from '../../sdk/errors.js'
+import { forbidden, invalidParameter, isTsdError, notFound, unauthorized } from '../../sdk/errors.js'
 import { Events } from '../events/index.js'
 import { Images, maxConfigBytes, parseConfiguration } from '../images/index.js'
 import type { ProgressMessage } from '../images/index.js'
@@ -75,10 +75,24 @@ export class DistributionService implements Distribution {
     const reference = named(image, tag)
     const platform = options.platform === '' ? undefined : parsePlatform(options.platform)
     await this.images.exchange.open()
+    try {
+      yield* this.pullAll(reference, platform, credentials, signal)
+    } catch (error) {
+      // To a 401 the docker command answers with a prompt for a password, which a script never sees.
+      throw isTsdError(error) && error.category === 'Unauthorized' ? forbidden(error.message, { cause: error }) : error
+    }
+  }
+
+  private async *pullAll(
+    reference: Reference,
+    platform: Platform | undefined,
+    credentials: RegistryCredentials,
+    signal: AbortSignal,
+  ): AsyncGenerator<ProgressMessage> {
     if (reference.tag !== undefined || reference.digest !== undefined) return yield* this.pullOne(reference, platform, credentials, signal)
     const tags = await this.inRepository(reference, credentials, signal, (repository) => repository.tags(signal))
     if (tags.length === 0) throw notFound(`repository ${familiarName(reference)} has no tags`)
-    for (const one of tags) yield* this.pullOne(named(image, one), platform, credentials, signal)
+    for (const one of tags) yield* this.pullOne(named(repositoryOf(reference), one), platform, credentials, signal)
   }
 
   private pullOne(

@@ -78,6 +78,11 @@ function connectionWords(error: unknown, url: URL): { text: string; temporary: b
       return { text: `its header has more than ${maxHeader} bytes`, temporary: false }
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
       return { text: `tls: failed to verify certificate: x509: ${message}`, temporary: false }
+    case 'UND_ERR_SOCKET':
+      return {
+        text: `the connection was closed${url.protocol === 'https:' ? ` (a registry that wants a client certificate finds it in certs.d/${url.host}/client.cert and client.key)` : ''}`,
+        temporary: true,
+      }
     case 'EPROTO':
     case 'ERR_SSL_WRONG_VERSION_NUMBER':
       return { text: 'http: server gave HTTP response to HTTPS client', temporary: false }
