@@ -2,6 +2,8 @@ import 'reflect-metadata'
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
+import http from 'node:http'
+import net from 'node:net'
 import path from 'node:path'
 import type { ExecutionContext } from 'ava'
 import { distributing, nobody, type Distributing } from '../../../test/fixtures/distribution.js'
@@ -502,4 +504,37 @@ pullTest('an image that is removed while it is pulled again is there afterwards,
   t.not((await d.engine.images.inspect(name)).Id, image.id)
   t.is(await fileOf(d, name, 'file1'), 'second')
   for (const { descriptor } of image.layers) t.true(blobsOf(d).includes(descriptor.digest))
+})
+
+pullTest('a proxy of the environment is asked to connect, and gets no credentials', async (t) => {
+  const [d, registry] = [await distributing(t, { insecureRegistries: ['registry.test:80'] }), await FakeRegistry.start(t)]
+  const image = await registry.addImage('app', '1')
+  const connects: string[] = []
+  const proxy = http.createServer()
+  proxy.on('connect', (request, socket: net.Socket) => {
+    connects.push(`${request.url} ${request.headers.authorization}`)
+    const [host = '', port = ''] = registry.host.split(':')
+    if (!request.url?.endsWith(':80')) return void socket.end('HTTP/1.1 502 no TLS there\r\n\r\n')
+    const through = net.connect(Number(port), host, () => {
+      socket.write('HTTP/1.1 200 OK\r\n\r\n')
+      through.pipe(socket).pipe(through)
+    })
+    through.on('error', () => socket.destroy())
+    socket.on('error', () => through.destroy())
+  })
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+  const address = `http://127.0.0.1:${(proxy.address() as net.AddressInfo).port}`
+  const before = { HTTP_PROXY: process.env.HTTP_PROXY, HTTPS_PROXY: process.env.HTTPS_PROXY }
+  t.teardown(() => {
+    for (const [name, value] of Object.entries(before)) {
+      if (value === undefined) delete process.env[name]
+      else process.env[name] = value
+    }
+    proxy.close()
+    proxy.closeAllConnections()
+  })
+  Object.assign(process.env, { HTTP_PROXY: address, HTTPS_PROXY: address })
+  await d.pull('registry.test:80/app:1')
+  t.is((await d.engine.images.inspect('registry.test:80/app:1')).Id, image.id)
+  t.true(connects.includes('registry.test:80 undefined'), connects.join('\n'))
 })

@@ -1,8 +1,9 @@
-import type { Agent, Dispatcher } from 'undici'
+import type { Dispatcher } from 'undici'
 import { isTsdError, messageOf } from '../../sdk/errors.js'
 import type { CertificateDirectory } from './certificates.js'
 import { systemAuthorities } from './certificates.js'
 import { ConnectionFault, RegistryFault } from './faults.js'
+import { proxyFor } from './proxy.js'
 
 /** Milliseconds. */
 export interface Patience {
@@ -92,7 +93,7 @@ function connectionWords(error: unknown, url: URL): { text: string; temporary: b
 
 /** HTTP for one pull or push: connections, trust, redirects and deadlines. To be closed. */
 export class Transport {
-  private readonly agents = new Map<string, Promise<Agent>>()
+  private readonly agents = new Map<string, Promise<Dispatcher>>()
 
   constructor(
     private readonly certificates: CertificateDirectory,
@@ -105,7 +106,7 @@ export class Transport {
     for (const agent of agents) if (agent.status === 'fulfilled') await agent.value.destroy().catch(() => undefined)
   }
 
-  private agent(url: URL, unverified: boolean): Promise<Agent> {
+  private agent(url: URL, unverified: boolean): Promise<Dispatcher> {
     const key = `${unverified} ${url.origin}`
     const known = this.agents.get(key)
     if (known !== undefined) return known
@@ -114,19 +115,18 @@ export class Transport {
     return made
   }
 
-  private async makeAgent(url: URL, unverified: boolean): Promise<Agent> {
+  private async makeAgent(url: URL, unverified: boolean): Promise<Dispatcher> {
     // Loaded on first use: an idle daemon talks to no registry.
-    const { Agent } = await import('undici')
+    const { Agent, ProxyAgent } = await import('undici')
     const { connect, header, idle } = this.patience
     const secure = url.protocol === 'https:' ? await this.trust(url.host, unverified) : {}
-    return new Agent({
-      connect: { timeout: connect, ...secure },
-      headersTimeout: header,
-      bodyTimeout: idle,
-      maxHeaderSize: maxHeader,
-      keepAliveTimeout: 10_000,
-      pipelining: 1,
-    })
+    const limits = { headersTimeout: header, bodyTimeout: idle, maxHeaderSize: maxHeader, keepAliveTimeout: 10_000, pipelining: 1 }
+    const proxy = proxyFor(url, process.env)
+    if (proxy === undefined) return new Agent({ ...limits, connect: { timeout: connect, ...secure } })
+    if (!URL.canParse(proxy))
+      throw new RegistryFault(`the proxy of the daemon's environment for ${url.protocol.replace(':', '')} is no URL`)
+    const proxyTls = { timeout: connect, ca: await systemAuthorities() }
+    return new ProxyAgent({ ...limits, uri: proxy, proxyTls, requestTls: { timeout: connect, ...secure } })
   }
 
   private async trust(host: string, unverified: boolean): Promise<object> {
