@@ -1,5 +1,6 @@
 import { containerRoutes } from './routers/containers.js'
 import { containerStreamRoutes } from './routers/container-streams.js'
+import { distributionRoutes } from './routers/distribution.js'
 import { driverRoutes } from './routers/drivers.js'
 import { execRoutes } from './routers/execs.js'
 import { imageRoutes } from './routers/images.js'
@@ -19,6 +20,7 @@ export function dispatch(services: ApiServices): ApiMiddleware {
   add(containerRoutes(services), 'containers')
   add(containerStreamRoutes(services), 'containers')
   add(execRoutes(services), 'containers', 'exec')
+  add(distributionRoutes(services), 'images', 'distribution', 'auth')
   add(imageRoutes(services), 'images')
   add(volumeRoutes(services), 'volumes')
   add(networkRoutes(services), 'networks')

@@ -22,6 +22,7 @@ import { HelperMounter } from '../platform/mounter.js'
 import { PidFile } from '../platform/pidfile.js'
 import { HelperNetworkNamespaces } from '../platform/network-namespaces.js'
 import { ShimSpawner } from '../platform/spawner.js'
+import { SystemZstd } from '../platform/zstd.js'
 import { Disposables } from '../base/disposables.js'
 import { wire, type Engine } from './wiring.js'
 
@@ -126,6 +127,7 @@ async function assemble(daemonConfig: DaemonConfig, logger: DaemonLogger, timing
     netns: new HelperNetworkNamespaces(spawner),
     mounter,
     archiver,
+    zstd: new SystemZstd(),
     clock,
     logger,
   })

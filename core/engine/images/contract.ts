@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { ImageDeleteResponseItem, ImageInspect, ImageSummary } from '../../schema/engine-api.js'
+import type { ImageExchange } from './exchange.js'
 import type { HistoryEntry, ImageRuntimeConfig } from './config.js'
 
 /** One message of a progress stream, as Docker's clients print it. */
@@ -26,6 +27,8 @@ export interface ResolvedImage {
 }
 
 export interface Images {
+  /** What pull and push need. */
+  readonly exchange: ImageExchange
   /** By name, tag, digest, id or unique id prefix. NotFound `No such image: x`. */
   resolve(reference: string): Promise<ResolvedImage>
   /** The image that a reference means now, by id; undefined when there is none. */

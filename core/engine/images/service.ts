@@ -10,7 +10,7 @@ import type { ImageDeleteResponseItem, ImageInspect, ImageSummary } from '../../
 import { conflict, invalidParameter } from '../../sdk/errors.js'
 import { Events } from '../events/index.js'
 import { decompressed, Layers } from '../layers/index.js'
-import { Clock, EngineConfig, Logger, MetadataStore } from '../ports/index.js'
+import { Clock, EngineConfig, Logger, MetadataStore, Zstd } from '../ports/index.js'
 import type { LoggerPort } from '../ports/index.js'
 import { spoolArchive } from './archive.js'
 import { familiar, ImageCatalog } from './catalog.js'
@@ -20,6 +20,7 @@ import { parseConfiguration } from './config.js'
 import type { HistoryEntry } from './config.js'
 import { ContentStore } from './content.js'
 import type { Images, ProgressMessage, ResolvedImage } from './contract.js'
+import { ImageExchange, LOCK } from './exchange.js'
 import { checkConfigSize, indexEntries, Installer, ownerOf, topLayerOf } from './installer.js'
 import type { NewImage } from './installer.js'
 import { listImages, namesOf } from './list.js'
@@ -27,10 +28,9 @@ import { hostArchitecture, planArchive } from './plan.js'
 import type { PlannedImage } from './plan.js'
 import { planRemoval, untagged } from './remove.js'
 
-const LOCK = 'images'
-
 @injectable()
 export class ImagesService implements Images {
+  readonly exchange: ImageExchange
   private readonly catalog: ImageCatalog
   private readonly content: ContentStore
   private readonly installer: Installer
@@ -46,14 +46,26 @@ export class ImagesService implements Images {
     @inject(Clock) private readonly clock: Clock,
     @inject(EngineConfig) config: EngineConfig,
     @inject(Logger) private readonly logger: LoggerPort,
+    @inject(Zstd) private readonly zstd: Zstd,
   ) {
     this.catalog = new ImageCatalog(store)
     this.content = new ContentStore(path.join(config.dataRoot, 'content'))
     this.installer = new Installer(this.content, layers, this.catalog)
+    this.exchange = new ImageExchange(
+      this.content,
+      this.catalog,
+      this.installer,
+      this.locks,
+      clock,
+      () => this.open(),
+      () => this.writeIndex(),
+    )
   }
 
   private open(): Promise<void> {
-    return (this.opened ??= Promise.all([this.catalog.open(), this.content.init(), this.layers.open()]).then(() => undefined))
+    return (this.opened ??= Promise.all([this.catalog.open(), this.content.init(this.clock.now()), this.layers.open()]).then(
+      () => undefined,
+    ))
   }
 
   async resolve(reference: string): Promise<ResolvedImage> {
@@ -118,7 +130,7 @@ export class ImagesService implements Images {
     await this.open()
     const workspace = await this.content.workspace()
     try {
-      const archive = await spoolArchive(tar, this.content, workspace, options.signal)
+      const archive = await spoolArchive(tar, this.content, workspace, this.zstd, options.signal)
       for (const planned of await planArchive(archive)) yield* this.loadOne(planned, workspace, options)
     } finally {
       tar.destroy()
@@ -200,7 +212,7 @@ export class ImagesService implements Images {
       const layer = await this.content.spool(tar as AsyncIterable<Buffer>, workspace)
       const file = await fs.open(layer.file, 'r')
       const digester = new Digester()
-      for await (const chunk of decompressed(file.createReadStream({ highWaterMark: 1 << 17 }))) digester.update(chunk)
+      for await (const chunk of decompressed(file.createReadStream({ highWaterMark: 1 << 17 }), this.zstd)) digester.update(chunk)
       if (digester.size === 0) throw invalidParameter('cannot import an empty archive')
       const created = this.clock.timestamp()
       const comment = options.message === '' ? 'Imported from -' : options.message
@@ -276,7 +288,7 @@ export class ImagesService implements Images {
 
   private async dropContent(image: ImageRecord): Promise<void> {
     const shared = new Set(this.catalog.all().flatMap(({ blobs }) => blobs))
-    for (const digest of image.blobs) if (!shared.has(digest)) await this.content.remove(digest)
+    for (const digest of image.blobs) if (!shared.has(digest) && !this.exchange.isHeld(digest)) await this.content.remove(digest)
   }
 
   async reconcile(): Promise<void> {

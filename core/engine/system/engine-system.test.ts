@@ -22,6 +22,8 @@ const config = (dataRoot: string): EngineConfig =>
     noNewPrivileges: false,
     init: false,
     initPath: '/usr/lib/tsd/init',
+    registryMirrors: ['https://mirror.example/hub'],
+    insecureRegistries: ['registry.example:5000', '10.0.0.0/8'],
   }) as Partial<EngineConfig> as EngineConfig
 
 const drivers = {
@@ -58,6 +60,14 @@ test('info: counts, drivers, an identity that stays', async (t) => {
     CgroupDriver: 'cgroupfs',
     OSType: 'linux',
     Labels: ['a=b'],
+    RegistryConfig: {
+      InsecureRegistryCIDRs: ['::1/128', '127.0.0.0/8', '10.0.0.0/8'],
+      IndexConfigs: {
+        'docker.io': { Name: 'docker.io', Mirrors: ['https://mirror.example/hub/'], Secure: true, Official: true },
+        'registry.example:5000': { Name: 'registry.example:5000', Mirrors: [], Secure: false, Official: false },
+      },
+      Mirrors: ['https://mirror.example/hub/'],
+    },
   })
   t.regex(info.ID!, /^[0-9a-f-]{36}$/)
   t.is((await make(dir).info()).ID, info.ID)

@@ -8,6 +8,7 @@ import { Clock, Drivers, EngineConfig } from '../ports/index.js'
 import type { System } from './contract.js'
 import { engineId } from './engine-id.js'
 import { ipv4Forwarding, openFiles, readMachine, type Machine } from './machine.js'
+import { registryConfig } from './registry-config.js'
 import { release } from './release.js'
 
 const apiVersion = '1.51'
@@ -105,11 +106,7 @@ export class EngineSystem implements System {
       OSType: 'linux',
       Architecture: machine.architecture,
       IndexServerAddress: 'https://index.docker.io/v1/',
-      RegistryConfig: {
-        InsecureRegistryCIDRs: ['::1/128', '127.0.0.0/8'],
-        IndexConfigs: { 'docker.io': { Name: 'docker.io', Mirrors: [], Secure: true, Official: true } },
-        Mirrors: null,
-      },
+      RegistryConfig: registryConfig(config),
       NCPU: machine.cpus,
       MemTotal: machine.memory,
       DockerRootDir: config.dataRoot,
