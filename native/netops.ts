@@ -1,6 +1,6 @@
 /** Turns the network steps of a join into plan ops for the C helper. */
-import { randomBytes } from 'node:crypto'
 import type { NetOp } from '../core/base/net-op.js'
+import { randomBytes } from '../core/base/random.js'
 import { MessageWriter, messagesOf, NETLINK_NETFILTER, NETLINK_ROUTE } from './bindings/netlink.js'
 import { interfaceExists, interfaceIndex } from './bindings/netlink-client.js'
 import { addAddress, addRoute, addVeth, moveLink, setBridgePort, setLink } from './bindings/rtnetlink.js'

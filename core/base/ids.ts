@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto'
+import { randomHex } from './random.js'
 
 /** 64 hex digits. Never all digits in the first twelve, so that no short id can be taken for a number. */
 export function randomId(): string {
   for (;;) {
-    const id = randomBytes(32).toString('hex')
+    const id = randomHex(32)
     if (!/^[0-9]{12}/.test(id)) return id
   }
 }

@@ -21,15 +21,17 @@ async function startTrace(): Promise<void> {
   // The inspector costs memory: loaded only when asked for.
   const { traceBlocking } = await import('../kernel/trace-blocking.js')
   traceBlocking({
-    report: ({ milliseconds, gcMilliseconds, resource, name }) => {
+    report: ({ milliseconds, gcMilliseconds, waitedMilliseconds, resource, name }) => {
       const collection = gcMilliseconds > 0 ? `, and ${gcMilliseconds.toFixed(1)} ms of garbage collection` : ''
-      process.stdout.write(`blocking: ${milliseconds.toFixed(1)} ms in ${name} (${resource}${collection})\n`)
+      const waited = waitedMilliseconds >= 0.1 ? `, and ${waitedMilliseconds.toFixed(1)} ms without a CPU` : ''
+      process.stdout.write(`blocking: ${milliseconds.toFixed(1)} ms in ${name} (${resource}${collection}${waited})\n`)
     },
   })
 }
 
 async function serve(flags: DaemonFlags): Promise<void> {
   const timings = new Timings('boot', 0)
+  timings.past('load node and the engine')
   if (flags.traceBlocking) await startTrace()
   const source = { ...(flags.configFile === undefined ? {} : { file: flags.configFile }), flags: flags.values }
   const config = await timings.span('configuration', () => loadConfig(source))

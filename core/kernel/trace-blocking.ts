@@ -1,12 +1,15 @@
 import { createHook, executionAsyncResource } from 'node:async_hooks'
+import { closeSync, openSync, readSync } from 'node:fs'
 import { type Profiler, Session } from 'node:inspector'
 import { PerformanceObserver } from 'node:perf_hooks'
 
 /** One uninterrupted stretch of JavaScript on the main thread. */
 export interface BlockingSection {
-  /** Without garbage collection. */
+  /** Without garbage collection and without waiting for a CPU. */
   milliseconds: number
   gcMilliseconds: number
+  /** Ready to run, but others had the CPUs. 0 where the kernel does not tell. */
+  waitedMilliseconds: number
   /** What was called back: `FSReqCallback`, `Timeout`, `Promise` ... */
   resource: string
   /** Our function that most of it was spent under, with file and line, and what it called. */
@@ -28,6 +31,7 @@ export interface BlockingTraceOptions {
 interface Section {
   start: number
   end: number
+  waited: number
   resource: string
 }
 
@@ -35,6 +39,22 @@ const analyseMilliseconds = 500
 
 /** Microseconds of the clock that V8 stamps its samples with. */
 const clock = (): number => Number(process.hrtime.bigint() / 1000n)
+
+/** How long the main thread has been ready to run without a CPU, in microseconds: the second number of Linux's schedstat. */
+function openWaited(): { read: () => number; close: () => void } {
+  const buffer = Buffer.alloc(64)
+  let fd: number
+  try {
+    fd = openSync(`/proc/self/task/${process.pid}/schedstat`, 'r')
+  } catch {
+    return { read: () => 0, close: () => undefined }
+  }
+  const read = (): number => {
+    const text = buffer.toString('latin1', 0, readSync(fd, buffer, 0, buffer.length, 0))
+    return Number(text.split(' ')[1]) / 1000
+  }
+  return { read, close: () => closeSync(fd) }
+}
 
 /**
  * Watches every callback of the loop by async hooks, and names the long ones by the samples that V8's profiler took meanwhile. Costs nothing
@@ -48,19 +68,22 @@ export function traceBlocking(options: BlockingTraceOptions): BlockingTrace {
   let start = 0
   let resource = ''
   let ours = false
+  const waited = openWaited()
+  let waitedBefore = 0
 
   const hook = createHook({
     before() {
       if (depth++ > 0) return
-      start = clock()
       resource = (executionAsyncResource() as { constructor?: { name?: string } }).constructor?.name ?? 'unknown'
       ours = false
+      waitedBefore = waited.read()
+      start = clock()
     },
     after() {
       if (depth > 0) depth--
       if (depth > 0 || ours) return
       const end = clock()
-      if (end - start >= threshold) sections.push({ start, end, resource })
+      if (end - start >= threshold) sections.push({ start, end, resource, waited: waited.read() - waitedBefore })
     },
   })
   const origin = performance.timeOrigin * 1000 - (performance.timeOrigin + performance.now()) * 1000 + clock()
@@ -92,9 +115,16 @@ export function traceBlocking(options: BlockingTraceOptions): BlockingTrace {
           (sum, pause) => sum + Math.max(0, Math.min(pause.end, section.end) - Math.max(pause.start, section.start)),
           0,
         )
-        const busy = section.end - section.start - gc
+        // The wait may have fallen into the collection: better a section too many than one too few.
+        const busy = section.end - section.start - Math.max(gc, section.waited)
         if (busy < threshold) continue
-        options.report({ milliseconds: busy / 1000, gcMilliseconds: gc / 1000, resource: section.resource, name: nameOf(samples, section) })
+        options.report({
+          milliseconds: busy / 1000,
+          gcMilliseconds: gc / 1000,
+          waitedMilliseconds: section.waited / 1000,
+          resource: section.resource,
+          name: nameOf(samples, section),
+        })
       }
     })
   }
@@ -115,6 +145,7 @@ export function traceBlocking(options: BlockingTraceOptions): BlockingTrace {
       analyse()
       session.disconnect()
       observer.disconnect()
+      waited.close()
     },
   }
 }

@@ -18,7 +18,7 @@ const ownFlags: readonly FlagRow[] = [
   { long: 'config-file', placeholder: 'path', description: 'Configuration file of the daemon', default: '/etc/tsd/daemon.json' },
   { long: 'validate', placeholder: '', description: 'Check the configuration and exit', default: '' },
   { long: 'timings', placeholder: '', description: 'Print how long each step of the start took', default: '' },
-  { long: 'trace-blocking', placeholder: '', description: 'Print every synchronous section over 1 ms', default: '' },
+  { long: 'trace-blocking', placeholder: '', description: 'Print every synchronous section over 1 ms, waits for a CPU apart', default: '' },
   { long: 'help', short: 'h', placeholder: '', description: 'Print this help and exit', default: '' },
   { long: 'version', short: 'v', placeholder: '', description: 'Print the version and exit', default: '' },
 ]

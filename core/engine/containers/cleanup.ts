@@ -1,4 +1,5 @@
-import { rm, rmdir } from 'node:fs/promises'
+import { rmdir } from 'node:fs/promises'
+import { removeFiles } from '../../base/remove-files.js'
 import { messageOf } from '../../sdk/errors.js'
 import type { Container, Running } from './container.js'
 import type { ContainersContext } from './context.js'
@@ -11,8 +12,8 @@ export async function unmountRootfs(ctx: ContainersContext, path: string): Promi
 }
 
 /**
- * Releases what one run of a container held. What frees names for others (addresses, ports) goes first; a step that fails stays in the
- * ledger, is reported, and does not keep the others from being done.
+ * Releases what one run of a container held, side by side where one thing does not stand on another. A step that fails stays in the ledger, is
+ * reported, and does not keep the others from being done.
  */
 export async function releaseRun(ctx: ContainersContext, container: Container, running: Running): Promise<void> {
   const owner = container.id
@@ -26,30 +27,36 @@ export async function releaseRun(ctx: ContainersContext, container: Container, r
     }
   }
   const done = (kind: string, key: string): void => ctx.ledger.released(owner, [{ kind, key }])
+  const unmounted = async (what: string, path: string | undefined): Promise<void> => {
+    if (path !== undefined && (await step(what, () => unmountRootfs(ctx, path)))) done('mount', path)
+  }
 
-  for (const endpoint of running.endpoints)
-    await step(`network ${endpoint.networkName}`, () => ctx.networks.disconnect(endpoint.networkId, endpoint.endpointId, owner))
-  if (await step('processes', () => running.exec.driver.delete(owner))) done('exec', owner)
-  if (running.mountedRootfs) {
-    const path = running.mountedRootfs
-    if (await step('root file system', () => unmountRootfs(ctx, path))) done('mount', path)
+  const networks = async (): Promise<void> => {
+    for (const endpoint of running.endpoints)
+      await step(`network ${endpoint.networkName}`, () => ctx.networks.disconnect(endpoint.networkId, endpoint.endpointId, owner))
   }
-  if (running.sharedMemory) {
-    const path = running.sharedMemory
-    if (await step('shared memory', () => unmountRootfs(ctx, path))) done('mount', path)
-  }
-  if (running.netns) {
+  const processes = async (): Promise<void> => {
+    if (await step('processes', () => running.exec.driver.delete(owner))) done('exec', owner)
+    await unmounted('root file system', running.mountedRootfs)
+    await unmounted('shared memory', running.sharedMemory)
     const path = running.netns
-    if (await step('network namespace', () => ctx.netns.remove(path))) done('netns', path)
+    if (path !== undefined && (await step('network namespace', () => ctx.netns.remove(path)))) done('netns', path)
   }
-  await running.shim.released
-  if (await step('layer', () => running.graph.driver.release(owner, running.holder))) done('snapshot', running.holder)
-  for (const { name, holder } of running.volumeHolders)
-    await step(`volume ${name}`, () => ctx.volumes.unmount({ name, holder, attributes: { container: owner } }, owner))
-  await step('log', () => ctx.logs.stop(container.record.logConfig.Type, running.logInfo))
-  await running.shim.ended
+  const files = async (ended: Promise<void>): Promise<void> => {
+    // Mounts of the shim's own go with it; those of the host with the processes.
+    await (running.mountedRootfs === undefined ? running.shim.released : ended)
+    if (await step('layer', () => running.graph.driver.release(owner, running.holder))) done('snapshot', running.holder)
+    for (const { name, holder } of running.volumeHolders)
+      await step(`volume ${name}`, () => ctx.volumes.unmount({ name, holder, attributes: { container: owner } }, owner))
+  }
+  const output = async (): Promise<void> => {
+    await step('log', () => ctx.logs.stop(container.record.logConfig.Type, running.logInfo))
+    await running.shim.ended
+  }
+  const ended = processes()
+  await Promise.all([networks(), ended, files(ended), output()])
   running.shim.close()
-  if (await step('shim', () => rm(running.shimDir, { recursive: true, force: true }))) done('shim', running.shim.id)
+  if (await step('shim', () => removeFiles(running.shimDir))) done('shim', running.shim.id)
   running.exec.release()
   running.graph.release()
 }

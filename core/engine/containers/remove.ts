@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises'
+import { removeFiles } from '../../base/remove-files.js'
 import { conflict, messageOf } from '../../sdk/errors.js'
 import type { Container } from './container.js'
 import { containerDir, publish, type ContainersContext } from './context.js'
@@ -41,9 +41,7 @@ export async function finishRemoval(ctx: ContainersContext, container: Container
   const { record } = container
   try {
     await Promise.all([
-      ctx.logs
-        .remove(record.logConfig.Type, logInfoOf(ctx, record))
-        .then(() => rm(containerDir(ctx, record.id), { recursive: true, force: true })),
+      ctx.logs.remove(record.logConfig.Type, logInfoOf(ctx, record)).then(() => removeFiles(containerDir(ctx, record.id))),
       ctx.layers.removeContainerLayer(record.id),
     ])
   } catch (error) {

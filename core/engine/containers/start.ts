@@ -1,6 +1,9 @@
 import { mkdirSync } from 'node:fs'
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
+import { setImmediate as turn } from 'node:timers/promises'
+import { allOf } from '../../base/all-of.js'
 import { Disposables } from '../../base/disposables.js'
+import { removeFiles } from '../../base/remove-files.js'
 import { conflict, messageOf, notModified, systemError } from '../../sdk/errors.js'
 import type { ShimFile, ShimSpec } from '../../sdk/ports.js'
 import type { GraphDriver, MountInstruction } from '../../sdk/kinds/graph.js'
@@ -115,14 +118,6 @@ async function mountSharedMemory(
   return sharedMemory
 }
 
-/** As Promise.all, but nothing is still under way when it rejects: what failed is unwound only after that. */
-async function allOf<T extends readonly unknown[]>(work: { [K in keyof T]: Promise<T[K]> | T[K] }): Promise<T> {
-  const settled = await Promise.allSettled(work)
-  const failed = settled.find((one) => one.status === 'rejected')
-  if (failed) throw failed.reason
-  return settled.map((one) => (one as PromiseFulfilledResult<unknown>).value) as unknown as T
-}
-
 async function prepareRoot(
   ctx: ContainersContext,
   container: Container,
@@ -154,6 +149,9 @@ const hostNetwork = (container: Container, endpoints: Endpoint[]) => ({
  * killed in between finds the process, or finds that there is none.
  */
 async function saveAsStarted(ctx: ContainersContext, container: Container): Promise<void> {
+  // The native driver sends its plan one turn after it was asked to: that goes first.
+  await turn()
+  await turn()
   const { record } = container
   const state = { ...record.state, status: 'running', error: '', exitCode: 0, oomKilled: false, startedAt: ctx.clock.timestamp() } as const
   record.hasBeenStarted = true
@@ -180,7 +178,7 @@ async function launch(ctx: ContainersContext, container: Container, stack: Dispo
   ctx.ledger.intend(record.id, resources)
   stack.defer('ledger', () => ctx.ledger.released(record.id, resources))
   mkdirSync(dir, { recursive: true, mode: 0o700 })
-  stack.defer('shim directory', () => rm(dir, { recursive: true, force: true }))
+  stack.defer('shim directory', () => removeFiles(dir))
 
   const logInfo = logInfoOf(ctx, record)
   const peer = networkPeer(ctx, container)
@@ -197,6 +195,7 @@ async function launch(ctx: ContainersContext, container: Container, stack: Dispo
   const hostFiles = hostFilePaths(ctx, (peer ?? container).id)
   const spec = buildSpec(await specInput(ctx, container, { mounts: inUse.mounts, files: hostFiles, shmPath: sharedMemory?.path }))
   const shim = shimSpec(container, dir, sink, files)
+  await turn()
   const [process] = await allOf([
     runProcess(ctx, exec.driver, stack, {
       owner: record.id,

@@ -79,6 +79,11 @@ export class ImagesService implements Images {
     return { id: image.id, topLayer, config, architecture, os }
   }
 
+  async idOf(reference: string): Promise<string | undefined> {
+    await this.open()
+    return this.catalog.find(reference)?.image.id
+  }
+
   async list(options: { all: boolean; digests: boolean; filters: Record<string, string[]> }): Promise<ImageSummary[]> {
     await this.open()
     return listImages(this.catalog, options.filters, this.clock.now())
@@ -139,15 +144,14 @@ export class ImagesService implements Images {
     { quiet, signal }: { quiet: boolean; signal: AbortSignal },
   ): AsyncGenerator<ProgressMessage> {
     checkConfigSize(planned.config)
-    const configuration = parseConfiguration(await fs.readFile(planned.config.file))
+    // Files that became content of an earlier image of the same archive are read from there.
+    const config = await this.located(planned.config)
+    const configuration = parseConfiguration(await fs.readFile(config.file))
     const { diffIds } = configuration
     if (diffIds.length !== planned.layers.length) {
       throw invalidParameter(`invalid manifest, layers length mismatch: expected ${diffIds.length}, got ${planned.layers.length}`)
     }
-    // Files that became content of an earlier image of the same archive are read from there.
-    const located = await Promise.all([planned.config, ...planned.layers].map((file) => this.located(file)))
-    const [config, ...layers] = located as [NewImage['config'], ...NewImage['layers']]
-    const image: NewImage = { config, configuration, layers }
+    const image: NewImage = { config, configuration, layers: await Promise.all(planned.layers.map((file) => this.located(file))) }
     const pins = this.layers.pin()
     try {
       let top: string | undefined

@@ -128,6 +128,9 @@ export interface EngineConfig {
   /** Path of a JSON profile, `builtin` or `unconfined`. */
   seccompProfile: string
   noNewPrivileges: boolean
+  /** Whether containers that do not say get an init, and the host path of that program. */
+  init: boolean
+  initPath: string
   storageDriver: string
   storageOpts: string[]
   /** URLs without a slash at the end. */

@@ -22,6 +22,8 @@ const config = (dataRoot: string): EngineConfig =>
     noNewPrivileges: false,
     registryMirrors: ['https://mirror.example/hub'],
     insecureRegistries: ['registry.example:5000', '10.0.0.0/8'],
+    init: false,
+    initPath: '/usr/lib/tsd/init',
   }) as Partial<EngineConfig> as EngineConfig
 
 const drivers = {

@@ -1,5 +1,6 @@
 import fs from 'node:fs/promises'
 import path from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import {
   conflict,
   invalidParameter,
@@ -102,6 +103,8 @@ export class NativeExec implements ExecDriver {
     if (parent !== undefined && this.#parents && !this.#parents.ready(parent)) await this.#parents.prepare(parent)
     const { plan, stored } = this.#compose(container, park, filter, cgroupsPath)
     const bytes = encodePlan(plan)
+    // Composing and sending together would hold the loop for a millisecond.
+    await turn()
     try {
       // Nothing is waited for that need not be: the caller goes on with work of its own once the plan is sent.
       if (stored.cgroups?.version === 2) await this.#deviceRules(stored.cgroups, spec.linux.resources?.devices)

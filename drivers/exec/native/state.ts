@@ -105,9 +105,18 @@ export class StateDir {
   }
 
   async forget(id: string): Promise<void> {
-    await fs.promises.rm(this.execDir(id), { recursive: true, force: true })
-    await Promise.all([this.pidFile(id), this.startedFile(id)].map((file) => fs.promises.rm(file, { force: true })))
+    await Promise.all([
+      fs.promises.rm(this.execDir(id), { recursive: true, force: true }),
+      unlinkIfThere(this.pidFile(id)),
+      unlinkIfThere(this.startedFile(id)),
+    ])
     // Last: until then a repeated delete finds what is left.
-    await fs.promises.rm(this.stateFile(id), { force: true })
+    await unlinkIfThere(this.stateFile(id))
   }
+}
+
+async function unlinkIfThere(file: string): Promise<void> {
+  await fs.promises.unlink(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error
+  })
 }

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import fs from 'node:fs/promises'
 import path from 'node:path'
-import { conflict, invalidParameter, notFound } from 'tsd-engine/sdk'
+import { allOf, conflict, invalidParameter, notFound } from 'tsd-engine/sdk'
 
 export interface LayerRecord {
   id: string
@@ -28,6 +28,12 @@ async function ignoring(codes: string[], work: Promise<unknown>): Promise<void> 
 }
 
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
+
+const life = randomBytes(4).toString('hex')
+let names = 0
+
+/** No name of this process, nor of an earlier one. */
+const unique = (): string => `${life}-${(names++).toString(36)}`
 
 /** 25 random bits, made anew when taken: short, because every byte counts 128 times in one page of mount options. */
 const shortName = (): string => [...randomBytes(5)].map((byte) => alphabet[byte % 32]).join('')
@@ -129,15 +135,17 @@ export class Layout {
     const lowers = below === undefined ? [] : [below.short, ...below.lowers]
     if (lowers.length > MAX_LOWERS) throw invalidParameter(`cannot create layer ${id}: max depth exceeded (${MAX_LOWERS} layers)`)
     const short = shortName()
-    const staging = path.join(this.root, STAGING, `${id}.${randomBytes(4).toString('hex')}`)
+    const staging = path.join(this.root, STAGING, `${id}.${unique()}`)
     await fs.mkdir(staging, { mode: 0o710 })
     try {
-      await this.makeDiff(path.join(staging, 'diff'), parent)
-      if (writable) await fs.mkdir(path.join(staging, 'work'), { mode: 0o700 })
-      // As link targets both are part of the journal: whole after a power cut, without a sync.
-      await fs.symlink(short, path.join(staging, 'link'))
-      if (lowers.length > 0) await fs.symlink(lowers.map((one) => `${LINKS}/${one}`).join(':'), path.join(staging, 'lower'))
-      await fs.symlink(`../${id}/diff`, this.link(short))
+      // As link targets these are part of the journal: whole after a power cut, without a sync.
+      await allOf([
+        this.makeDiff(path.join(staging, 'diff'), parent),
+        writable ? fs.mkdir(path.join(staging, 'work'), { mode: 0o700 }) : undefined,
+        fs.symlink(short, path.join(staging, 'link')),
+        lowers.length > 0 ? fs.symlink(lowers.map((one) => `${LINKS}/${one}`).join(':'), path.join(staging, 'lower')) : undefined,
+        fs.symlink(`../${id}/diff`, this.link(short)),
+      ])
       await fs.rename(staging, target)
       this.cache.set(id, { id, short, lowers, writable })
     } catch (error) {
@@ -158,16 +166,16 @@ export class Layout {
 
   /** An empty diff directory whose own mode and owner are the parent's: it shows as the root directory. */
   private async makeDiff(dir: string, parent: string | undefined): Promise<void> {
-    await fs.mkdir(dir, { mode: 0o755 })
-    if (parent === undefined) return
-    const { mode, uid, gid } = await fs.stat(this.diff(parent))
-    await fs.chown(dir, uid, gid)
+    const [, stats] = await allOf([fs.mkdir(dir, { mode: 0o755 }), parent === undefined ? undefined : fs.stat(this.diff(parent))])
+    if (stats === undefined) return
+    const { mode, uid, gid } = stats
+    if (uid !== process.getuid?.() || gid !== process.getgid?.()) await fs.chown(dir, uid, gid)
     await fs.chmod(dir, mode & 0o7777)
   }
 
   /** A directory to unpack into, beside the layer. */
   async stage(id: string, parent: string | undefined): Promise<string> {
-    const staging = path.join(this.root, STAGING, `${id}.${randomBytes(4).toString('hex')}`)
+    const staging = path.join(this.root, STAGING, `${id}.${unique()}`)
     await this.makeDiff(staging, parent)
     return staging
   }
@@ -207,6 +215,6 @@ export class Layout {
   }
 
   private trashName(id: string): string {
-    return path.join(this.root, TRASH, `${id.slice(0, 128)}.${randomBytes(4).toString('hex')}`)
+    return path.join(this.root, TRASH, `${id.slice(0, 128)}.${unique()}`)
   }
 }
