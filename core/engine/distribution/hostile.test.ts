@@ -280,3 +280,37 @@ hostileTest('another part than was asked for, and one that was packed on the way
   }
   await fails(t, at, /with the content encoding gzip, which was not asked for/)
 })
+
+hostileTest('an upload that is sent elsewhere takes no credentials there', async (t) => {
+  const at = await place(t)
+  const elsewhere = await FakeRegistry.start(t)
+  await at.registry.addImage('app', '1')
+  await at.d.pull(at.image)
+  await at.d.engine.images.tag(at.image, `${at.registry.host}/copy`, '1')
+  at.registry.blobs.clear()
+  elsewhere.hook = (request, response) => {
+    request.resume().on('end', () => response.writeHead(201).end())
+    return true
+  }
+  at.registry.hook = (request, response) => {
+    if (request.headers.authorization === undefined) {
+      request.resume().on('end', () => response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end())
+      return true
+    }
+    if (request.method !== 'POST') return false
+    response.writeHead(202, { location: `http://${elsewhere.host}/upload?state=s` }).end()
+    return true
+  }
+  await at.d.push(`${at.registry.host}/copy:1`, { credentials: secret })
+  t.is(elsewhere.log.length, 3)
+  for (const { line, headers } of elsewhere.log) {
+    t.regex(line, /^PUT \/upload\?state=s&digest=sha256%3A/)
+    t.is(headers.authorization, undefined)
+  }
+  at.registry.hook = (request, response) => {
+    if (request.method !== 'POST') return false
+    response.writeHead(202, { location: 'ftp://elsewhere/upload' }).end()
+    return true
+  }
+  await t.throwsAsync(at.d.push(`${at.registry.host}/copy:1`), { message: /redirects to the scheme ftp, which is refused/ })
+})
