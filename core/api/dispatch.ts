@@ -2,6 +2,7 @@ import { containerArchiveRoutes } from './routers/container-archive.js'
 import { commitRoutes } from './routers/commit.js'
 import { containerRoutes } from './routers/containers.js'
 import { containerStreamRoutes } from './routers/container-streams.js'
+import { distributionRoutes } from './routers/distribution.js'
 import { driverRoutes } from './routers/drivers.js'
 import { execRoutes } from './routers/execs.js'
 import { imageRoutes } from './routers/images.js'
@@ -25,11 +26,12 @@ export function dispatch(services: ApiServices): ApiMiddleware {
   add(containerArchiveRoutes(services), 'containers')
   add(commitRoutes(services), 'commit')
   add(execRoutes(services), 'containers', 'exec')
+  add(distributionRoutes(services), 'images', 'distribution', 'auth')
   add(imageRoutes(services), 'images')
   add(volumeRoutes(services), 'volumes')
   add(networkRoutes(services), 'networks')
   add(pluginRoutes(), 'plugins')
-  add(systemRoutes(services), '_ping', 'version', 'info', 'events', 'system')
+  add(systemRoutes(services), '_ping', 'version', 'info', 'events', 'system', 'build')
   add(driverRoutes(services), 'tsd')
   return (ctx, next) => {
     const url = ctx.req.url ?? '/'

@@ -1,6 +1,7 @@
 import type Koa from 'koa'
 import type Router from '@koa/router'
 import type { Containers } from '../engine/containers/index.js'
+import type { Distribution } from '../engine/distribution/index.js'
 import type { Events } from '../engine/events/index.js'
 import type { Execs } from '../engine/execs/index.js'
 import type { Images } from '../engine/images/index.js'
@@ -17,6 +18,7 @@ export interface ApiServices {
   containers: Containers
   execs: Execs
   images: Images
+  distribution: Distribution
   volumes: Volumes
   networks: Networks
   drivers: Drivers

@@ -23,6 +23,7 @@ import { HelperMounter } from '../platform/mounter.js'
 import { PidFile } from '../platform/pidfile.js'
 import { HelperNetworkNamespaces } from '../platform/network-namespaces.js'
 import { ShimSpawner } from '../platform/spawner.js'
+import { SystemZstd } from '../platform/zstd.js'
 import { Disposables } from '../base/disposables.js'
 import { wire, type Engine } from './wiring.js'
 
@@ -128,6 +129,7 @@ async function assemble(daemonConfig: DaemonConfig, logger: DaemonLogger, timing
     mounter,
     archiver,
     files: new WorkerContainerFiles(),
+    zstd: new SystemZstd(),
     clock,
     logger,
   })

@@ -8,6 +8,7 @@ import {
   type HostFacts,
   type SeccompProfile,
 } from '../engine/containers/index.js'
+import { Distribution, DistributionPace, DistributionService, usualPace } from '../engine/distribution/index.js'
 import { EventLog, Events } from '../engine/events/index.js'
 import { Execs, ExecService } from '../engine/execs/index.js'
 import { Images, ImagesService } from '../engine/images/index.js'
@@ -31,6 +32,7 @@ import {
   Shims,
   Spawner,
   type SpawnerPort,
+  Zstd,
 } from '../engine/ports/index.js'
 import { Restore } from '../engine/restore/index.js'
 import { EngineSystem, System } from '../engine/system/index.js'
@@ -52,6 +54,7 @@ export interface Foundations {
   mounter: MounterPort
   archiver: ArchiverPort
   files: ContainerFiles
+  zstd: Zstd
   clock: Clock
   logger: LoggerPort
 }
@@ -79,12 +82,15 @@ export function wire(foundations: Foundations): Engine {
   value(Mounter, foundations.mounter)
   value(Archiver, foundations.archiver)
   value(ContainerFiles, foundations.files)
+  value(Zstd, foundations.zstd)
   value(Clock, foundations.clock)
   value(Logger, foundations.logger)
 
   service(Events, EventLog)
   service(Layers, LayerStore)
   service(Images, ImagesService)
+  value(DistributionPace, usualPace)
+  service(Distribution, DistributionService)
   service(Volumes, VolumesService)
   service(Networks, NetworksService)
   service(Logs, LogsService)
@@ -98,6 +104,7 @@ export function wire(foundations: Foundations): Engine {
     containers: container.resolve<Containers>(Containers),
     execs: container.resolve<Execs>(Execs),
     images: container.resolve<Images>(Images),
+    distribution: container.resolve<Distribution>(Distribution),
     volumes: container.resolve<Volumes>(Volumes),
     networks: container.resolve<Networks>(Networks),
     drivers: foundations.drivers,

@@ -1,6 +1,7 @@
 import fs from 'node:fs/promises'
 import { didYouMean } from '../base/near.js'
 import { type Kind, kinds } from '../sdk/driver.js'
+import { shimBinary } from '../../native/shim/client.js'
 import { invalidParameter, isTsdError, messageOf } from '../sdk/errors.js'
 import { dockerdOnly, settings, type DriverSection, type Settings } from './config-schema.js'
 import type { RuntimePath, Ulimit } from './config-values.js'
@@ -195,8 +196,16 @@ export interface EngineSettings {
   defaultShmSize: number
   seccompProfile: string
   noNewPrivileges: boolean
+  init: boolean
+  initPath: string
   storageDriver: string
   storageOpts: string[]
+  registryMirrors: string[]
+  insecureRegistries: string[]
+  registryCerts: string
+  maxConcurrentDownloads: number
+  maxConcurrentUploads: number
+  maxDownloadAttempts: number
 }
 
 export function toEngineConfig(from: Settings): EngineSettings {
@@ -224,8 +233,16 @@ export function toEngineConfig(from: Settings): EngineSettings {
     defaultShmSize: from['default-shm-size'],
     seccompProfile: from['seccomp-profile'],
     noNewPrivileges: from['no-new-privileges'],
+    init: from.init,
+    initPath: from['init-path'] || shimBinary,
     storageDriver: from.drivers.graph?.default ?? from['storage-driver'],
     storageOpts: from['storage-opts'],
+    registryMirrors: from['registry-mirrors'],
+    insecureRegistries: from['insecure-registries'],
+    registryCerts: from['registry-certs'],
+    maxConcurrentDownloads: from['max-concurrent-downloads'],
+    maxConcurrentUploads: from['max-concurrent-uploads'],
+    maxDownloadAttempts: from['max-download-attempts'],
   }
 }
 

@@ -3,7 +3,7 @@
 /** s string, i integer, n number, b boolean, l string or list of strings, [x list, {x map, @Name object, * anything. */
 export type TypeCode = string
 
-export type RequestBody = 'ContainerCreateRequest' | 'ContainerUpdateRequest' | 'ExecCreateRequest' | 'ExecStartRequest' | 'VolumeCreateRequest' | 'NetworkCreateRequest' | 'NetworkConnectRequest' | 'NetworkDisconnectRequest'
+export type RequestBody = 'ContainerCreateRequest' | 'ContainerUpdateRequest' | 'ExecCreateRequest' | 'ExecStartRequest' | 'VolumeCreateRequest' | 'NetworkCreateRequest' | 'NetworkConnectRequest' | 'NetworkDisconnectRequest' | 'AuthConfig'
 
 /** Fields of request bodies by object, one JSON text each: parsed on first use. */
 export const requestBodies: Readonly<Record<string, string>> = {
@@ -39,4 +39,5 @@ export const requestBodies: Readonly<Record<string, string>> = {
   'IPAMConfig': '{"Subnet":"s","IPRange":"s","Gateway":"s","AuxiliaryAddresses":"{s"}',
   'NetworkConnectRequest': '{"Container":"s","EndpointConfig":"@EndpointSettings"}',
   'NetworkDisconnectRequest': '{"Container":"s","Force":"b"}',
+  'AuthConfig': '{"username":"s","password":"s","email":"s","serveraddress":"s","auth":"s","identitytoken":"s","registrytoken":"s"}',
 }

@@ -252,6 +252,7 @@ daemonTest('prune and system df count and free what nobody uses', async (t, d) =
   const all = await d.tsd('image', 'prune', '-a', '-f', '--filter', 'label!=x')
   t.regex(all.stdout, /untagged: named:1/i)
   t.regex(all.stdout, /Total reclaimed space: [1-9]/)
+  t.regex(await d.ok('system', 'prune', '-f'), /Total reclaimed space: 0B/)
   const everything = await d.tsd('system', 'prune', '-a', '-f', '--volumes')
   t.is(everything.code, 0, everything.stderr)
   t.is(await d.ok('images', '-q'), '')
@@ -275,4 +276,30 @@ daemonTest('two daemons exchange what they save', async (t, d) => {
   await d.ok('rmi', 'other:1')
   t.regex((await d.api('POST', '/images/load', saved.body)).body.toString(), /Loaded image: other:1/)
   await d.ok('rmi', 'other:1')
+})
+
+daemonTest('a daemon killed in the middle of a commit leaves no half image and nothing frozen', async (t, d) => {
+  await d.ok('run', '-d', '--name', 'heavy', 'busybox', 'sh', '-c', 'head -c 48000000 /dev/urandom > /big; touch /done; exec sleep 1000')
+  while ((await d.docker('exec', 'heavy', 'test', '-f', '/done')).code !== 0) await sleep(50)
+  let cut = 0
+  for (const [round, wait] of [60, 150, 300, 600].entries()) {
+    const name = `heavy:${round}`
+    const committing = d.docker('commit', 'heavy', name)
+    await sleep(wait)
+    await d.killAndRestart()
+    const { code } = await committing
+    const there = (await d.docker('image', 'inspect', name)).code === 0
+    // Acknowledged is there; what is there is whole.
+    if (code === 0) t.true(there)
+    else cut++
+    if (there) t.is(await d.ok('run', '--rm', name, 'stat', '-c', '%s', '/big'), '48000000')
+    t.is(await d.ok('inspect', '-f', '{{.State.Status}}', 'heavy'), 'running')
+    t.is((await d.docker('exec', 'heavy', 'true')).code, 0)
+    t.deepEqual(
+      fs.readdirSync(path.join(d.dataRoot, 'content/ingest')).filter((entry) => entry !== 'partial'),
+      [],
+    )
+    if (there) await d.ok('rmi', name)
+  }
+  t.true(cut > 0, 'no commit was cut off')
 })

@@ -172,3 +172,14 @@ daemonTest('a probe that cannot be run says why', async (t, d) => {
   t.is(Log[0]?.ExitCode, -1)
   t.regex(Log[0]?.Output ?? '', /no such file or directory/)
 })
+
+daemonTest('--gpus is refused by name; host namespaces and --privileged are not', async (t, d) => {
+  const gpus = await d.docker('run', '--gpus', 'all', 'busybox', 'true')
+  t.is(gpus.code, 125)
+  t.regex(gpus.stderr, /DeviceRequests is not supported: --gpus/)
+  const all = ['--pid', 'host', '--ipc', 'host', '--uts', 'host', '--userns', 'host', '--privileged']
+  t.is(
+    await d.ok('run', '--rm', ...all, 'busybox', 'sh', '-c', 'hostname; readlink /proc/self/ns/pid'),
+    `${(await d.host('hostname')).stdout.trim()}\n${(await d.host('readlink', '/proc/self/ns/pid')).stdout.trim()}`,
+  )
+})

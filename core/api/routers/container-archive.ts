@@ -1,6 +1,4 @@
-import { Readable } from 'node:stream'
 import Router from '@koa/router'
-import { decompressed } from '../../engine/layers/index.js'
 import { invalidParameter } from '../../sdk/errors.js'
 import { empty, json } from '../answers.js'
 import { flag, queryOf } from '../query.js'
@@ -46,7 +44,7 @@ export function containerArchiveRoutes({ containers }: ApiServices): ApiRouter {
     const signal = clientGone(ctx, { halfClosed: false })
     await containers.writeArchive(reference(ctx), {
       path,
-      tar: Readable.from(decompressed(bodyStream(ctx)), { objectMode: false, highWaterMark: 256 * 1024 }),
+      tar: bodyStream(ctx),
       keepKinds: flag(query, 'noOverwriteDirNonDir'),
       toUser: flag(query, 'copyUIDGID'),
       signal,

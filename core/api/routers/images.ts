@@ -1,32 +1,13 @@
 import Router from '@koa/router'
-import type { ProgressMessage } from '../../engine/images/index.js'
-import { invalidParameter, messageOf, notImplemented } from '../../sdk/errors.js'
+import { invalidParameter, notImplemented } from '../../sdk/errors.js'
 import { empty, json } from '../answers.js'
 import { adaptImage, adaptImageList } from '../older-clients.js'
+import { progress } from '../progress.js'
 import { filters, flag, queryOf, type Query } from '../query.js'
-import type { ApiContext, ApiRouter, ApiServices, RequestState, RouteContext } from '../services.js'
-import { bodyStream, clientGone, line, openStream, sendTar } from '../streams.js'
+import type { ApiRouter, ApiServices, RequestState, RouteContext } from '../services.js'
+import { bodyStream, clientGone, sendTar } from '../streams.js'
 
 const reference = (ctx: RouteContext): string => ctx.params['ref'] as string
-
-/** Sends progress as it comes. A failure before the first message is an HTTP error, a later one the last message. */
-async function progress(ctx: ApiContext, messages: AsyncIterable<ProgressMessage>): Promise<void> {
-  const iterator = messages[Symbol.asyncIterator]()
-  const first = await iterator.next()
-  const out = openStream(ctx, 'application/json')
-  try {
-    for (let next = first; next.done !== true; next = await iterator.next()) {
-      await out.write(line(next.value))
-      if (out.gone) break
-    }
-  } catch (error) {
-    const message = messageOf(error)
-    await out.write(line({ errorDetail: { message }, error: message }))
-  } finally {
-    await iterator.return?.()
-  }
-  ctx.res.end()
-}
 
 function refusePlatform(query: Query): void {
   if (query.get('platform')) throw notImplemented('platform is not supported here: an image of tsd has one platform; leave it out')
@@ -49,15 +30,10 @@ export function imageRoutes({ images }: ApiServices): ApiRouter {
     await progress(ctx, images.load(bodyStream(ctx), { quiet: flag(queryOf(ctx), 'quiet', true), signal }))
   })
 
-  router.post('/images/create', async (ctx) => {
+  router.post('/images/create', async (ctx, next) => {
     const query = queryOf(ctx)
     const source = query.get('fromSrc') ?? ''
-    const name = query.get('fromImage') ?? ''
-    if (name !== '')
-      throw notImplemented(
-        `cannot pull ${name}: pulling from registries (POST /images/create?fromImage) is not built into this tsd yet; ` +
-          'bring the image as a tar: docker save on another machine, then tsd load',
-      )
+    if (query.get('fromImage')) return next()
     if (source !== '-')
       throw notImplemented(
         `cannot import from "${source}": this tsd imports only what the client sends (fromSrc=-); download it, then docker import FILE`,

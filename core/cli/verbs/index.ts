@@ -18,6 +18,7 @@ const volumes = () => import('./volumes.js')
 const networks = () => import('./networks.js')
 const drivers = () => import('./drivers.js')
 const system = () => import('./system.js')
+const registry = () => import('./registry.js')
 
 const changes = () => import('./changes.js')
 const imageContent = () => import('./image-content.js')
@@ -57,9 +58,13 @@ export const verbs: Readonly<Record<string, VerbEntry>> = {
   inspect: entry('Return low-level information on objects', () => import('./inspect.js')),
   kill: part('Kill one or more running containers', lifecycle, (m) => m.kill),
   load: part('Load an image from a tar archive or STDIN', images, (m) => m.load),
+  login: part('Authenticate to a registry', registry, (m) => m.login),
+  logout: part('Log out from a registry', registry, (m) => m.logout),
   logs: entry('Fetch the logs of a container', () => import('./logs.js')),
   pause: part('Pause all processes within one or more containers', lifecycle, (m) => m.pause),
   port: part('List port mappings or a specific mapping for the container', lifecycle, (m) => m.port),
+  pull: part('Download an image from a registry', registry, (m) => m.pull),
+  push: part('Upload an image to a registry', registry, (m) => m.push),
   rename: part('Rename a container', lifecycle, (m) => m.rename),
   restart: part('Restart one or more containers', lifecycle, (m) => m.restart),
   rm: containerRemove,
@@ -143,6 +148,8 @@ export const aliases: Readonly<Record<string, string>> = {
   'image load': 'load',
   'image history': 'history',
   'image save': 'save',
+  'image pull': 'pull',
+  'image push': 'push',
   'image import': 'import',
   'image tag': 'tag',
   'image inspect': 'inspect',

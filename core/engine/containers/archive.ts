@@ -1,6 +1,7 @@
 import { once } from 'node:events'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { categoryOf, notFound } from '../../sdk/errors.js'
+import { decompressed } from '../layers/index.js'
 import type { PathStat, WriteRules } from '../ports/index.js'
 import type { Container } from './container.js'
 import { publish, type ContainersContext } from './context.js'
@@ -65,19 +66,22 @@ export async function writeArchive(
   { path, tar, keepKinds, toUser, signal }: ArchiveWrite,
 ): Promise<void> {
   const { config, hostConfig, mounts } = container.record
+  const plain = Readable.from(decompressed(tar as AsyncIterable<Buffer>, ctx.zstd), { objectMode: false, highWaterMark: 256 * 1024 })
   const rules: WriteRules = {
     keepKinds,
     ...(toUser && config.User ? { owner: config.User } : {}),
     readonlyRoot: hostConfig.ReadonlyRootfs === true,
     mounts: mounts.map(({ destination, writable }) => ({ destination, writable })),
   }
-  await found(
-    container,
-    path,
-    visit(ctx, container, signal, async (place, leave) => ({
-      value: await ctx.files.write(place, path, tar, rules, leave),
+  try {
+    const write = visit(ctx, container, signal, async (place, leave) => ({
+      value: await ctx.files.write(place, path, plain, rules, leave),
       left: over,
-    })),
-  )
+    }))
+    await found(container, path, write)
+  } finally {
+    plain.destroy()
+    tar.destroy()
+  }
   publish(ctx, container, 'extract-to-dir')
 }

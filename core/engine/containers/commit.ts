@@ -35,8 +35,11 @@ export async function commitContainer(ctx: ContainersContext, container: Contain
   const own = imageConfig(record.config)
   const config = options.config ? imageConfig(mergeImageConfig(options.config, own)) : own
   const paused = options.pause && record.state.status === 'running'
-  if (paused) await pauseContainer(ctx, container)
+  // A daemon that finds this thaws what its predecessor froze.
+  const frozen = [{ kind: 'frozen', key: record.id }]
+  if (paused) ctx.ledger.intend(record.id, frozen)
   try {
+    if (paused) await pauseContainer(ctx, container)
     const { repo, tag, author, comment, instructions, signal } = options
     const changes = await ctx.layers.containerDiff(record.id)
     const createdBy = (record.config.Cmd ?? []).join(' ')
@@ -46,5 +49,6 @@ export async function commitContainer(ctx: ContainersContext, container: Contain
     return { Id: id }
   } finally {
     if (paused && container.record.state.status === 'paused') await unpauseContainer(ctx, container)
+    if (paused) ctx.ledger.released(record.id, frozen)
   }
 }

@@ -4,7 +4,7 @@ import type { Images } from '../images/index.js'
 import type { Layers } from '../layers/index.js'
 import type { Logs } from '../logs/index.js'
 import type { Networks } from '../networks/index.js'
-import type { Clock, ContainerFiles, Drivers, EngineConfig, NetworkNamespaces, RunLedger, Shims } from '../ports/index.js'
+import type { Clock, ContainerFiles, Drivers, EngineConfig, NetworkNamespaces, RunLedger, Shims, Zstd } from '../ports/index.js'
 import type { Volumes } from '../volumes/index.js'
 import type { KeyedLock } from '../../base/keyed-lock.js'
 import type { Container } from './container.js'
@@ -32,6 +32,7 @@ export interface ContainersContext {
   mounter: Mounter
   archiver: Archiver
   files: ContainerFiles
+  zstd: Zstd
   clock: Clock
   logger: Logger
   registry: ContainerRegistry

@@ -86,7 +86,7 @@ export interface ExecTarget {
 /** What a client sends to be unpacked in a container. */
 export interface ArchiveWrite {
   path: string
-  /** Consumed, or destroyed. */
+  /** Plain, or compressed as image archives may be. Consumed, or destroyed. */
   tar: Readable
   /** A directory is not replaced by anything else, nor anything else by a directory. */
   keepKinds: boolean

@@ -38,6 +38,7 @@ export async function handleExit(
     exitCode,
     oomKilled: state.oomKilled || exit.oom,
     finishedAt: exit.time,
+    logBytesDropped: running.shim.droppedLogBytes,
   }
   container.running = undefined
   unwatchHealth(container)

@@ -48,6 +48,8 @@ export interface ContainerStateRecord {
   finishedAt: string
   /** Of a container that is probed. */
   health?: HealthRecord
+  /** Of the last run's log, for want of disk space. */
+  logBytesDropped?: number
 }
 
 /** What is kept of a container in the metadata store. */

@@ -6,8 +6,9 @@ import type { Container, Running } from './container.js'
 import { containerDir, type ContainersContext } from './context.js'
 import type { AfterExit } from './exit.js'
 import { logInfoOf } from './log-info.js'
-import { forgetAddresses } from './networking.js'
+import { forgetAddresses, settleEndpoints } from './networking.js'
 import { finishRemoval } from './remove.js'
+import { unpauseContainer } from './stop.js'
 import { shouldRestart, startsAtBoot } from './restart-policy.js'
 
 /** Exit of a process whose keeper left no record: it was killed. */
@@ -111,6 +112,8 @@ async function releaseEntry(ctx: ContainersContext, owner: string, entry: Ledger
       if (ctx.drivers.active('volume', text(entry.data, 'driver')) === undefined) return
       return ctx.volumes.unmount({ name: text(entry.data, 'volume'), holder: entry.key }, owner)
     case 'shim':
+    case 'frozen':
+      return done()
     case 'exec-shim':
     case 'parked-shim':
       await rm(text(entry.data, 'dir'), { recursive: true, force: true })
@@ -134,11 +137,22 @@ async function finishCreate(ctx: ContainersContext, { record }: Container): Prom
   await ctx.layers.createContainerLayer(record.id, record.topLayer, record.hostConfig.StorageOpt ?? {})
 }
 
+/** A start that was cut off before its record was saved has used its number up: holders are never reused. */
+async function countStarts(ctx: ContainersContext, container: Container, entries: LedgerEntry[]): Promise<void> {
+  const { record } = container
+  const numbers = entries.filter((e) => e.kind === 'shim').map((e) => Number(e.key.slice(e.key.lastIndexOf('-') + 1)))
+  const most = Math.max(record.starts, ...numbers)
+  if (most === record.starts) return
+  record.starts = most
+  await ctx.registry.save(container, { sync: false })
+}
+
 async function restoreOne(service: Lifecycle, container: Container, entries: LedgerEntry[]): Promise<void> {
   const { ctx } = service
   const { record } = container
   const survivor = await findShim(ctx, entries)
   const wasLive = container.isLive
+  await countStarts(ctx, container, entries)
   // Started, and maybe not yet acknowledged. Before the fact its endpoints may not be there: such a start is undone, whatever its record says.
   if (survivor && isConnection(survivor.shim) && survivor.entry.state === 'fact') {
     const startedAt = wasLive ? record.state.startedAt : ctx.clock.timestamp()
@@ -148,6 +162,10 @@ async function restoreOne(service: Lifecycle, container: Container, entries: Led
     const running = await rebuild(ctx, container, survivor, survivor.shim, entries)
     service.adopt(container, running)
     await ctx.registry.save(container, { sync: false })
+    const frozen = entries.filter(({ kind }) => kind === 'frozen')
+    if (frozen.length > 0 && status === 'paused') await unpauseContainer(ctx, container)
+    ctx.ledger.released(record.id, frozen)
+    await settleEndpoints(ctx, container, running)
     return
   }
   if (survivor && isConnection(survivor.shim)) survivor.shim.close()

@@ -7,6 +7,7 @@ import {
   Archiver as ArchiverToken,
   Clock,
   ContainerFiles as ContainerFilesToken,
+  Zstd as ZstdToken,
   Drivers,
   EngineConfig,
   Logger as LoggerToken,
@@ -16,7 +17,7 @@ import {
   Shims,
   MetadataStore,
 } from '../ports/index.js'
-import type { ContainerFiles, PathStat } from '../ports/index.js'
+import type { ContainerFiles, PathStat, Zstd } from '../ports/index.js'
 import type { Archiver, Logger, Mounter } from '../../sdk/ports.js'
 import { Events } from '../events/index.js'
 import { Images } from '../images/index.js'
@@ -95,6 +96,7 @@ export class ContainerService implements Containers, Lifecycle {
     @inject(MounterToken) mounter: Mounter,
     @inject(ArchiverToken) archiver: Archiver,
     @inject(ContainerFilesToken) files: ContainerFiles,
+    @inject(ZstdToken) zstd: Zstd,
     @inject(Clock) clock: Clock,
     @inject(LoggerToken) logger: Logger,
     @inject(MetadataStore) store: MetadataStore,
@@ -118,6 +120,7 @@ export class ContainerService implements Containers, Lifecycle {
       mounter,
       archiver,
       files,
+      zstd,
       clock,
       logger,
       registry,

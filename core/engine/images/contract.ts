@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { ImageDeleteResponseItem, ImageHistoryResponseItem, ImageInspect, ImageSummary } from '../../schema/engine-api.js'
+import type { ImageExchange } from './exchange.js'
 import type { ImageRuntimeConfig } from './config.js'
 
 /** One message of a progress stream, as Docker's clients print it. */
@@ -41,8 +42,12 @@ export interface CommitRequest {
 }
 
 export interface Images {
+  /** What pull and push need. */
+  readonly exchange: ImageExchange
   /** By name, tag, digest, id or unique id prefix. NotFound `No such image: x`. */
   resolve(reference: string): Promise<ResolvedImage>
+  /** The image that a reference means now, by id; undefined when there is none. */
+  idOf(reference: string): Promise<string | undefined>
   list(options: { all: boolean; digests: boolean; filters: Record<string, string[]> }): Promise<ImageSummary[]>
   inspect(reference: string): Promise<ImageInspect>
   /** docker-archive and OCI layout tars, plain, gzip. Yields progress; a failure of the content is thrown. */

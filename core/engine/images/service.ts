@@ -10,7 +10,7 @@ import type { ImageDeleteResponseItem, ImageHistoryResponseItem, ImageInspect, I
 import { conflict, invalidParameter } from '../../sdk/errors.js'
 import { Events } from '../events/index.js'
 import { decompressed, Layers } from '../layers/index.js'
-import { Clock, EngineConfig, Logger, MetadataStore } from '../ports/index.js'
+import { Clock, EngineConfig, Logger, MetadataStore, Zstd } from '../ports/index.js'
 import type { LoggerPort } from '../ports/index.js'
 import { spoolArchive } from './archive.js'
 import { familiar, ImageCatalog } from './catalog.js'
@@ -22,6 +22,7 @@ import type { Images, ProgressMessage, ResolvedImage } from './contract.js'
 import { commitImage } from './commit.js'
 import type { CommitRequest } from './contract.js'
 import { historyOf } from './history.js'
+import { ImageExchange, LOCK } from './exchange.js'
 import { checkConfigSize, indexEntries, Installer, ownerOf, topLayerOf } from './installer.js'
 import type { NewImage } from './installer.js'
 import { listImages, namesOf } from './list.js'
@@ -31,10 +32,9 @@ import { planRemoval, untagged } from './remove.js'
 import { chooseImages, saveArchive } from './save.js'
 import { measureImages } from './usage.js'
 
-const LOCK = 'images'
-
 @injectable()
 export class ImagesService implements Images {
+  readonly exchange: ImageExchange
   private readonly catalog: ImageCatalog
   private readonly content: ContentStore
   private readonly installer: Installer
@@ -50,14 +50,26 @@ export class ImagesService implements Images {
     @inject(Clock) private readonly clock: Clock,
     @inject(EngineConfig) config: EngineConfig,
     @inject(Logger) private readonly logger: LoggerPort,
+    @inject(Zstd) private readonly zstd: Zstd,
   ) {
     this.catalog = new ImageCatalog(store)
     this.content = new ContentStore(path.join(config.dataRoot, 'content'))
     this.installer = new Installer(this.content, layers, this.catalog)
+    this.exchange = new ImageExchange(
+      this.content,
+      this.catalog,
+      this.installer,
+      this.locks,
+      clock,
+      () => this.open(),
+      () => this.writeIndex(),
+    )
   }
 
   private open(): Promise<void> {
-    return (this.opened ??= Promise.all([this.catalog.open(), this.content.init(), this.layers.open()]).then(() => undefined))
+    return (this.opened ??= Promise.all([this.catalog.open(), this.content.init(this.clock.now()), this.layers.open()]).then(
+      () => undefined,
+    ))
   }
 
   async resolve(reference: string): Promise<ResolvedImage> {
@@ -69,6 +81,11 @@ export class ImagesService implements Images {
     }
     const { config, architecture, os } = image.configuration
     return { id: image.id, topLayer, config, architecture, os }
+  }
+
+  async idOf(reference: string): Promise<string | undefined> {
+    await this.open()
+    return this.catalog.find(reference)?.image.id
   }
 
   async list(options: { all: boolean; digests: boolean; filters: Record<string, string[]> }): Promise<ImageSummary[]> {
@@ -117,7 +134,7 @@ export class ImagesService implements Images {
     await this.open()
     const workspace = await this.content.workspace()
     try {
-      const archive = await spoolArchive(tar, this.content, workspace, options.signal)
+      const archive = await spoolArchive(tar, this.content, workspace, this.zstd, options.signal)
       for (const planned of await planArchive(archive)) yield* this.loadOne(planned, workspace, options)
     } finally {
       tar.destroy()
@@ -131,15 +148,14 @@ export class ImagesService implements Images {
     { quiet, signal }: { quiet: boolean; signal: AbortSignal },
   ): AsyncGenerator<ProgressMessage> {
     checkConfigSize(planned.config)
-    const configuration = parseConfiguration(await fs.readFile(planned.config.file))
+    // Files that became content of an earlier image of the same archive are read from there.
+    const config = await this.located(planned.config)
+    const configuration = parseConfiguration(await fs.readFile(config.file))
     const { diffIds } = configuration
     if (diffIds.length !== planned.layers.length) {
       throw invalidParameter(`invalid manifest, layers length mismatch: expected ${diffIds.length}, got ${planned.layers.length}`)
     }
-    // Files that became content of an earlier image of the same archive are read from there.
-    const located = await Promise.all([planned.config, ...planned.layers].map((file) => this.located(file)))
-    const [config, ...layers] = located as [NewImage['config'], ...NewImage['layers']]
-    const image: NewImage = { config, configuration, layers }
+    const image: NewImage = { config, configuration, layers: await Promise.all(planned.layers.map((file) => this.located(file))) }
     const pins = this.layers.pin()
     try {
       let top: string | undefined
@@ -200,7 +216,7 @@ export class ImagesService implements Images {
       const layer = await this.content.spool(tar as AsyncIterable<Buffer>, workspace)
       const file = await fs.open(layer.file, 'r')
       const digester = new Digester()
-      for await (const chunk of decompressed(file.createReadStream({ highWaterMark: 1 << 17 }))) digester.update(chunk)
+      for await (const chunk of decompressed(file.createReadStream({ highWaterMark: 1 << 17 }), this.zstd)) digester.update(chunk)
       if (digester.size === 0) throw invalidParameter('cannot import an empty archive')
       const created = this.clock.timestamp()
       const comment = options.message === '' ? 'Imported from -' : options.message
@@ -345,7 +361,7 @@ export class ImagesService implements Images {
 
   private async dropContent(image: ImageRecord): Promise<void> {
     const shared = new Set(this.catalog.all().flatMap(({ blobs }) => blobs))
-    for (const digest of image.blobs) if (!shared.has(digest)) await this.content.remove(digest)
+    for (const digest of image.blobs) if (!shared.has(digest) && !this.exchange.isHeld(digest)) await this.content.remove(digest)
   }
 
   async reconcile(): Promise<void> {

@@ -135,6 +135,12 @@ export const Mounter = Symbol.for('tsd.Mounter')
 export const Archiver = Symbol.for('tsd.Archiver')
 export type { Logger as LoggerPort, Spawner as SpawnerPort, Mounter as MounterPort, Archiver as ArchiverPort } from '../../sdk/ports.js'
 
+/** Unpacks Zstandard. NotImplemented, with the way out, on a machine that cannot. */
+export interface Zstd {
+  decompress(source: AsyncIterable<Uint8Array>): AsyncIterable<Buffer>
+}
+export const Zstd = Symbol.for('tsd.Zstd')
+
 /** A bidirectional client stream, hijacked from HTTP. */
 export type ClientStream = Duplex
 
@@ -166,7 +172,18 @@ export interface EngineConfig {
   /** Path of a JSON profile, `builtin` or `unconfined`. */
   seccompProfile: string
   noNewPrivileges: boolean
+  /** Whether containers that do not say get an init, and the host path of that program. */
+  init: boolean
+  initPath: string
   storageDriver: string
   storageOpts: string[]
+  /** URLs without a slash at the end. */
+  registryMirrors: string[]
+  /** HOST, HOST:PORT or CIDR. */
+  insecureRegistries: string[]
+  registryCerts: string
+  maxConcurrentDownloads: number
+  maxConcurrentUploads: number
+  maxDownloadAttempts: number
 }
 export const EngineConfig = Symbol.for('tsd.EngineConfig')

@@ -1,13 +1,16 @@
+import path from 'node:path'
 import { inject, injectable } from 'tsyringe'
 import type { SystemInfo, SystemVersion } from '../../schema/engine-api.js'
 import { messageOf } from '../../sdk/errors.js'
 import { Containers } from '../containers/index.js'
+import { Events } from '../events/index.js'
 import { Images } from '../images/index.js'
 import { Volumes } from '../volumes/index.js'
 import { Clock, Drivers, EngineConfig } from '../ports/index.js'
 import type { DiskUsage, DiskUsageType, System } from './contract.js'
 import { engineId } from './engine-id.js'
 import { ipv4Forwarding, openFiles, readMachine, type Machine } from './machine.js'
+import { registryConfig } from './registry-config.js'
 import { release } from './release.js'
 
 const apiVersion = '1.51'
@@ -27,6 +30,7 @@ export class EngineSystem implements System {
     @inject(Containers) private readonly containers: Containers,
     @inject(Clock) private readonly clock: Clock,
     @inject(Volumes) private readonly volumes: Volumes,
+    @inject(Events) private readonly events: Events,
   ) {}
 
   async version(): Promise<SystemVersion> {
@@ -113,18 +117,14 @@ export class EngineSystem implements System {
       LoggingDriver: config.logDriver,
       CgroupDriver: 'cgroupfs',
       CgroupVersion: machine.cgroupVersion,
-      NEventsListener: 0,
+      NEventsListener: this.events.listeners,
       KernelVersion: machine.kernelVersion,
       OperatingSystem: machine.operatingSystem,
       OSVersion: machine.osVersion,
       OSType: 'linux',
       Architecture: machine.architecture,
       IndexServerAddress: 'https://index.docker.io/v1/',
-      RegistryConfig: {
-        InsecureRegistryCIDRs: ['::1/128', '127.0.0.0/8'],
-        IndexConfigs: { 'docker.io': { Name: 'docker.io', Mirrors: [], Secure: true, Official: true } },
-        Mirrors: null,
-      },
+      RegistryConfig: registryConfig(config),
       NCPU: machine.cpus,
       MemTotal: machine.memory,
       DockerRootDir: config.dataRoot,
@@ -140,10 +140,11 @@ export class EngineSystem implements System {
       Swarm: { NodeID: '', NodeAddr: '', LocalNodeState: 'inactive', ControlAvailable: false, Error: '', RemoteManagers: null },
       LiveRestoreEnabled: config.liveRestore,
       Isolation: '',
-      InitBinary: '',
-      ContainerdCommit: { ID: '' },
-      RuncCommit: { ID: '' },
-      InitCommit: { ID: '' },
+      InitBinary: path.basename(config.initPath),
+      // Docker's words for what there is no commit of.
+      ContainerdCommit: { ID: 'N/A' },
+      RuncCommit: { ID: 'N/A' },
+      InitCommit: { ID: 'N/A' },
       SecurityOptions: this.securityOptions(machine),
       CDISpecDirs: [],
       FirewallBackend: { Driver: 'nftables' },

@@ -8,7 +8,6 @@ const body = (value: object) => value as ContainerCreateBody
 /** A request that sets the field, and how the refusal names it. */
 const refused: [title: string, request: object, shown: string][] = [
   ['field Resources.DeviceRequests', { HostConfig: { DeviceRequests: [{ Driver: 'nvidia', Count: -1 }] } }, 'HostConfig.DeviceRequests'],
-  ['field Resources.Init', { HostConfig: { Init: true } }, 'HostConfig.Init'],
   ['field Resources.CpuRealtimePeriod', { HostConfig: { CpuRealtimePeriod: 1000000 } }, 'HostConfig.CpuRealtimePeriod'],
   ['field Resources.CpuRealtimeRuntime', { HostConfig: { CpuRealtimeRuntime: 950000 } }, 'HostConfig.CpuRealtimeRuntime'],
   ['field Resources.CpuCount', { HostConfig: { CpuCount: 2 } }, 'HostConfig.CpuCount'],

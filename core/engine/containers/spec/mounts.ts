@@ -1,5 +1,6 @@
 import { invalidParameter } from '../../../sdk/errors.js'
 import type { OciMount } from '../../../sdk/oci.js'
+import { initMount } from './init.js'
 import type { ResolvedMount, SpecInput } from './input.js'
 import { cgroupnsMode, ipcMode } from './modes.js'
 import { securityOptions } from './security.js'
@@ -114,14 +115,15 @@ function sharedMemory({ hostConfig, daemon, shmPath }: SpecInput): OciMount | un
 
 const depth = (path: string): number => path.split('/').filter((part) => part !== '').length
 
-/** All but the system's, from the root outwards. Docker orders them by the number of path components, which keeps equals in the order given. */
-export function ownMounts(input: OwnInput): OciMount[] {
-  return [...fileMounts(input), ...userMounts(input)].sort((a, b) => depth(a.destination) - depth(b.destination))
-}
+/** From the root outwards. Docker orders mounts by the number of path components, which keeps equals in the order given. */
+const inOrder = (mounts: OciMount[]): OciMount[] => mounts.sort((a, b) => depth(a.destination) - depth(b.destination))
+
+/** The user's, and those of the engine's files. */
+export const ownMounts = (input: OwnInput): OciMount[] => inOrder([...fileMounts(input), ...userMounts(input)])
 
 /** System mounts, then everything else from the root outwards; a mount of the user replaces the system's at the same place. */
 export function buildMounts(input: SpecInput): OciMount[] {
-  const own = ownMounts(input)
+  const own = inOrder([...fileMounts(input), ...initMount(input), ...userMounts(input)])
   const replaced = new Set(own.map((mount) => mount.destination))
   const system = systemMounts(input).filter(
     (mount) => !replaced.has(mount.destination) && !(mount.destination.startsWith('/dev/') && replaced.has('/dev')),
