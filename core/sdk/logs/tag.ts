@@ -1,4 +1,5 @@
-import { invalidParameter, type LogInfo } from 'tsd-engine/sdk'
+import { invalidParameter } from '../errors.js'
+import type { LogInfo } from '../kinds/log.js'
 
 const short = (id: string): string => id.replace(/^sha256:/, '').slice(0, 12)
 
