@@ -99,14 +99,15 @@ export class Courier {
     let wait = destination.retryWait
     for (let failures = 0; !this.leaving.signal.aborted;) {
       try {
+        if (this.sender?.stale?.() === true) this.disconnect()
         this.sender ??= await destination.open(this.leaving.signal)
         await this.sender.send(messages)
         this.failing = false
         return true
       } catch (error) {
-        this.sender?.close()
-        this.sender = undefined
         if (this.leaving.signal.aborted) return false
+        if ((error as { code?: unknown }).code === 'EMSGSIZE') return this.deliverSmaller(messages, error)
+        this.disconnect()
         if (!this.failing) this.warn('the log cannot be forwarded; it is kept and tried again', error)
         this.failing = true
         if (++failures > destination.retries) {
@@ -118,6 +119,21 @@ export class Courier {
       }
     }
     return false
+  }
+
+  /** What no receiver takes is not repeated for ever. */
+  private async deliverSmaller(messages: LogMessage[], error: unknown): Promise<boolean> {
+    if (messages.length === 1) {
+      this.warn('a message of the log is too large for its receiver and is dropped', error)
+      return true
+    }
+    for (const message of [...messages]) if (!(await this.deliver([message]))) return false
+    return true
+  }
+
+  private disconnect(): void {
+    this.sender?.close()
+    this.sender = undefined
   }
 
   private saveSoon(): void {

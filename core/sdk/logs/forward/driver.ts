@@ -50,7 +50,7 @@ export class ForwardingLog implements LogDriver {
     checkKnown(this.protocol.name, [...this.protocol.options, ...cacheOptions], config)
     flagOption('cache-disabled', config['cache-disabled'], false)
     rotationOf(config)
-    this.protocol.check(config)
+    await this.protocol.check(config)
   }
 
   async start(info: LogInfo): Promise<LogSink> {

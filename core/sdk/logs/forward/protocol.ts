@@ -3,8 +3,13 @@ import type { LogMessage } from '../entry.js'
 
 /** An open way to a receiver. */
 export interface Sender {
-  /** In order; resolves once they were handed over (or the receiver said so, where the protocol has that), and is called again only then. */
+  /**
+   * In order; resolves once they were handed over (or the receiver said so, where the protocol has that), and is called again only then.
+   * A sender that hands over one by one takes each off the front, so that after a failure only the rest is sent again.
+   */
   send(messages: LogMessage[]): Promise<void>
+  /** True: it is time for another one. */
+  stale?(): boolean
   close(): void
 }
 
@@ -27,7 +32,7 @@ export interface ForwardProtocol {
   /** Options that it knows, without those of the cache. */
   options: readonly string[]
   /** Throws InvalidParameter. */
-  check(config: Record<string, string>): void
+  check(config: Record<string, string>): Promise<void> | void
   destination(info: LogInfo): Destination
 }
 

@@ -16,7 +16,7 @@ async function dial(address: StreamAddress): Promise<net.Socket> {
 /** A connection that is written to, and read only to see it end. */
 export class Stream {
   private fault: Error | undefined
-  private waiting: ((error: Error) => void) | undefined
+  private readonly waiting = new Set<(error: Error) => void>()
   private listener: ((data: Buffer) => void) | undefined
 
   private constructor(
@@ -25,7 +25,7 @@ export class Stream {
   ) {
     const end = (error: Error): void => {
       this.fault ??= error
-      this.waiting?.(this.fault)
+      for (const reject of this.waiting) reject(this.fault)
     }
     socket.on('error', end)
     socket.on('close', () => end(unavailable(`${name} closed the connection`)))
@@ -89,12 +89,18 @@ export class Stream {
     }
   }
 
-  private unlessEnded<T>(work: (resolve: (value: T) => void, reject: (error: Error) => void) => void): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      if (this.fault !== undefined) return reject(this.fault)
-      this.waiting = reject
-      work(resolve, reject)
-    }).finally(() => (this.waiting = undefined))
+  private async unlessEnded<T>(work: (resolve: (value: T) => void, reject: (error: Error) => void) => void): Promise<T> {
+    let waiter: ((error: Error) => void) | undefined
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        if (this.fault !== undefined) return reject(this.fault)
+        waiter = reject
+        this.waiting.add(reject)
+        work(resolve, reject)
+      })
+    } finally {
+      if (waiter !== undefined) this.waiting.delete(waiter)
+    }
   }
 
   close(): void {
