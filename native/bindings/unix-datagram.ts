@@ -52,9 +52,11 @@ export class UnixDatagrams {
     return new UnixDatagrams(fd, path)
   }
 
-  /** Resolves once the receiver has it in its queue, or the socket was closed. */
+  /** Resolves once the receiver has it in its queue; fails when the socket is closed meanwhile. */
   async send(data: Uint8Array): Promise<void> {
-    while (!this.closed && sendFn(this.fd, data, data.length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+    for (;;) {
+      if (this.closed) throw new SyscallError('send', koffi.os.errno.EBADF as number, this.path)
+      if (sendFn(this.fd, data, data.length, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return
       const code = koffi.errno()
       if (code !== koffi.os.errno.EAGAIN && code !== koffi.os.errno.ENOBUFS) throw new SyscallError('send', code, this.path)
       await delay(fullWait, undefined, { ref: false })
