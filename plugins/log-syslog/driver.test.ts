@@ -189,3 +189,15 @@ test('the machine has no syslog of its own', async (t) => {
     message: /failed to initialize logging driver: Unix syslog delivery error: .*\/dev\/log/,
   })
 })
+
+test('files that cannot be read for a while are forwarded once they can', async (t) => {
+  const receiver = await streamReceiver(t)
+  const container = new Forwarded(t, syslog, { 'syslog-address': `tcp://127.0.0.1:${receiver.port}` })
+  fs.mkdirSync(container.file)
+  await container.driver.start(container.info)
+  await until('a warning', () => container.warnings.some((text) => text.includes('cannot be read to be forwarded')))
+  fs.rmdirSync(container.file)
+  container.writeLines(1, 2)
+  await until('both lines', () => linesOf(receiver.data()).length === 2)
+  t.true(receiver.data().includes('line 2'))
+})

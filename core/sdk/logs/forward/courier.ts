@@ -12,6 +12,8 @@ import type { ForwardRecord } from './records.js'
 const atOnce = 64
 /** How far the record on disk may lag behind what was handed over: it is sent again after a kill. */
 const saveInterval = 100
+/** Milliseconds until files that could not be read are tried again. */
+const faultWait = 1_000
 
 export interface CourierParts {
   file: string
@@ -62,6 +64,17 @@ export class Courier {
   }
 
   private async run(): Promise<void> {
+    try {
+      while (!(await this.follow())) await delay(faultWait, undefined, { signal: this.leaving.signal, ref: false }).catch(() => undefined)
+    } finally {
+      clearTimeout(this.timer)
+      this.disconnect()
+      await this.parts.save(this.parts.record)
+    }
+  }
+
+  /** True: there is nothing more to do. */
+  private async follow(): Promise<boolean> {
     const { file, record } = this.parts
     const chunks = readRecords(file, frameFormat, {
       follow: true,
@@ -71,13 +84,12 @@ export class Courier {
       onLost: () => this.warn('part of the log was rotated away before it could be forwarded', 'the receiver was gone for too long'),
     })
     try {
-      for await (const chunk of chunks) {
-        if (!(await this.carry(chunk))) break
-      }
-    } finally {
-      clearTimeout(this.timer)
-      this.sender?.close()
-      await this.parts.save(record)
+      for await (const chunk of chunks) if (!(await this.carry(chunk))) break
+      return true
+    } catch (error) {
+      if (this.leaving.signal.aborted) return true
+      this.warn('the log cannot be read to be forwarded; it is tried again', error)
+      return false
     }
   }
 
