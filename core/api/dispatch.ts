@@ -1,3 +1,4 @@
+import { buildRoutes } from './routers/builds.js'
 import { containerRoutes } from './routers/containers.js'
 import { containerStreamRoutes } from './routers/container-streams.js'
 import { driverRoutes } from './routers/drivers.js'
@@ -20,6 +21,7 @@ export function dispatch(services: ApiServices): ApiMiddleware {
   add(containerStreamRoutes(services), 'containers')
   add(execRoutes(services), 'containers', 'exec')
   add(imageRoutes(services), 'images')
+  add(buildRoutes(services), 'build')
   add(volumeRoutes(services), 'volumes')
   add(networkRoutes(services), 'networks')
   add(pluginRoutes(), 'plugins')

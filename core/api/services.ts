@@ -1,5 +1,6 @@
 import type Koa from 'koa'
 import type Router from '@koa/router'
+import type { Builds } from '../engine/builds/index.js'
 import type { Containers } from '../engine/containers/index.js'
 import type { Events } from '../engine/events/index.js'
 import type { Execs } from '../engine/execs/index.js'
@@ -17,6 +18,7 @@ export interface ApiServices {
   containers: Containers
   execs: Execs
   images: Images
+  builds: Builds
   volumes: Volumes
   networks: Networks
   drivers: Drivers

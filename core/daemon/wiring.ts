@@ -1,5 +1,6 @@
 import { container as root, type DependencyContainer } from 'tsyringe'
 import type { ApiServices } from '../api/services.js'
+import { BaseImages, Builds, BuildsService, LocalBaseImages } from '../engine/builds/index.js'
 import {
   Containers,
   ContainerService,
@@ -18,6 +19,7 @@ import {
   Archiver,
   type ArchiverPort,
   Clock,
+  Downloads,
   Drivers,
   EngineConfig,
   Logger,
@@ -30,6 +32,8 @@ import {
   Shims,
   Spawner,
   type SpawnerPort,
+  Trees,
+  type TreesPort,
 } from '../engine/ports/index.js'
 import { Restore } from '../engine/restore/index.js'
 import { EngineSystem, System } from '../engine/system/index.js'
@@ -49,7 +53,8 @@ export interface Foundations {
   spawner: SpawnerPort
   netns: NetworkNamespaces
   mounter: MounterPort
-  archiver: ArchiverPort
+  archiver: ArchiverPort & TreesPort
+  downloads: Downloads
   clock: Clock
   logger: LoggerPort
 }
@@ -76,6 +81,8 @@ export function wire(foundations: Foundations): Engine {
   value(NetworkNamespaces, foundations.netns)
   value(Mounter, foundations.mounter)
   value(Archiver, foundations.archiver)
+  value(Trees, foundations.archiver)
+  value(Downloads, foundations.downloads)
   value(Clock, foundations.clock)
   value(Logger, foundations.logger)
 
@@ -87,6 +94,8 @@ export function wire(foundations: Foundations): Engine {
   service(Logs, LogsService)
   service(Containers, ContainerService)
   service(Execs, ExecService)
+  service(BaseImages, LocalBaseImages)
+  service(Builds, BuildsService)
   service(System, EngineSystem)
 
   return {
@@ -95,6 +104,7 @@ export function wire(foundations: Foundations): Engine {
     containers: container.resolve<Containers>(Containers),
     execs: container.resolve<Execs>(Execs),
     images: container.resolve<Images>(Images),
+    builds: container.resolve<Builds>(Builds),
     volumes: container.resolve<Volumes>(Volumes),
     networks: container.resolve<Networks>(Networks),
     drivers: foundations.drivers,

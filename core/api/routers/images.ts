@@ -1,32 +1,13 @@
 import Router from '@koa/router'
-import type { ProgressMessage } from '../../engine/images/index.js'
-import { messageOf, notImplemented } from '../../sdk/errors.js'
+import { notImplemented } from '../../sdk/errors.js'
 import { empty, json } from '../answers.js'
 import { adaptImage, adaptImageList } from '../older-clients.js'
+import { progress } from '../progress.js'
 import { filters, flag, queryOf } from '../query.js'
-import type { ApiContext, ApiRouter, ApiServices, RequestState, RouteContext } from '../services.js'
-import { bodyStream, clientGone, line, openStream } from '../streams.js'
+import type { ApiRouter, ApiServices, RequestState, RouteContext } from '../services.js'
+import { bodyStream, clientGone } from '../streams.js'
 
 const reference = (ctx: RouteContext): string => ctx.params['ref'] as string
-
-/** Sends progress as it comes. A failure before the first message is an HTTP error, a later one the last message. */
-async function progress(ctx: ApiContext, messages: AsyncIterable<ProgressMessage>): Promise<void> {
-  const iterator = messages[Symbol.asyncIterator]()
-  const first = await iterator.next()
-  const out = openStream(ctx, 'application/json')
-  try {
-    for (let next = first; next.done !== true; next = await iterator.next()) {
-      await out.write(line(next.value))
-      if (out.gone) break
-    }
-  } catch (error) {
-    const message = messageOf(error)
-    await out.write(line({ errorDetail: { message }, error: message }))
-  } finally {
-    await iterator.return?.()
-  }
-  ctx.res.end()
-}
 
 export function imageRoutes({ images }: ApiServices): ApiRouter {
   const router = new Router<RequestState>({ sensitive: true })

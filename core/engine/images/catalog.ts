@@ -11,6 +11,8 @@ export interface ImageRecord {
   manifest: Descriptor
   layers: (Descriptor & { diffId: string })[]
   configuration: ImageConfiguration
+  /** Id of the image that it was built on, here. */
+  parent?: string
   /** Every blob that it needs. */
   blobs: string[]
   /** Bytes of its layers, unpacked. */
@@ -26,6 +28,8 @@ export interface ReferenceRecord {
 
 const IMAGE = 'image/'
 const REFERENCE = 'ref/'
+
+export const parentOf = ({ parent, configuration }: ImageRecord): string => parent ?? configuration.parent
 
 export const hexOf = (digest: string): string => digest.slice(digest.indexOf(':') + 1)
 
@@ -52,6 +56,11 @@ export class ImageCatalog {
 
   all(): ImageRecord[] {
     return [...this.images.values()]
+  }
+
+  /** Images that were built on this one. */
+  childrenOf(id: string): ImageRecord[] {
+    return this.all().filter(({ parent }) => parent === id)
   }
 
   get(id: string): ImageRecord | undefined {

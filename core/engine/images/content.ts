@@ -88,6 +88,15 @@ export class ContentStore {
     return { file, digest: digester.digest(), size: digester.size }
   }
 
+  spoolBytes(bytes: Uint8Array, workspace: string): Promise<Ingested> {
+    return this.spool(
+      (async function* () {
+        yield bytes
+      })(),
+      workspace,
+    )
+  }
+
   private async checkSpace(): Promise<void> {
     const { bavail, bsize } = await fs.statfs(this.root)
     if (bavail * bsize < reserve) throw unavailable(`no space left on the device of ${this.root}`, { code: 'ENOSPC' })
@@ -96,6 +105,7 @@ export class ContentStore {
   /** Makes a spooled file content. What is there already is kept. */
   async adopt({ file, digest }: Ingested): Promise<void> {
     const target = this.blobPath(digest)
+    if (file === target) return
     if (await this.has(digest)) return fs.rm(file, { force: true })
     const handle = await fs.open(file, 'r')
     try {
@@ -112,13 +122,7 @@ export class ContentStore {
   }
 
   async write(data: string | Uint8Array, workspace: string): Promise<Ingested> {
-    const bytes = typeof data === 'string' ? Buffer.from(data) : data
-    const ingested = await this.spool(
-      (async function* () {
-        yield bytes
-      })(),
-      workspace,
-    )
+    const ingested = await this.spoolBytes(typeof data === 'string' ? Buffer.from(data) : data, workspace)
     await this.adopt(ingested)
     return ingested
   }

@@ -1,4 +1,7 @@
 export { Images } from './contract.js'
 export type { ProgressMessage, ResolvedImage } from './contract.js'
-export type { HistoryEntry, ImageRuntimeConfig } from './config.js'
+export { emptyConfig, exposedPort, setVariable } from './changes.js'
+export type { HistoryEntry, ImageConfiguration, ImageRuntimeConfig } from './config.js'
+export type { DerivedImage } from './derive.js'
+export { hostArchitecture } from './plan.js'
 export { ImagesService } from './service.js'

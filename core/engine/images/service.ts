@@ -1,31 +1,33 @@
 import fs from 'node:fs/promises'
 import path from 'node:path'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { inject, injectable } from 'tsyringe'
 import { Digester } from '../../base/digest.js'
 import { shortId } from '../../base/ids.js'
 import { KeyedLock } from '../../base/keyed-lock.js'
 import { formatReference, parseReference, withDefaultTag } from '../../base/reference.js'
 import type { ImageDeleteResponseItem, ImageInspect, ImageSummary } from '../../schema/engine-api.js'
-import { conflict, invalidParameter } from '../../sdk/errors.js'
+import { conflict, invalidParameter, notFound } from '../../sdk/errors.js'
 import { Events } from '../events/index.js'
 import { decompressed, Layers } from '../layers/index.js'
 import { Clock, EngineConfig, Logger, MetadataStore } from '../ports/index.js'
 import type { LoggerPort } from '../ports/index.js'
 import { spoolArchive } from './archive.js'
-import { familiar, ImageCatalog } from './catalog.js'
+import { familiar, ImageCatalog, parentOf } from './catalog.js'
 import type { ImageRecord } from './catalog.js'
 import { applyChange, emptyConfig } from './changes.js'
 import { parseConfiguration } from './config.js'
-import type { HistoryEntry } from './config.js'
+import type { HistoryEntry, ImageConfiguration } from './config.js'
 import { ContentStore } from './content.js'
 import type { Images, ProgressMessage, ResolvedImage } from './contract.js'
 import { checkConfigSize, indexEntries, Installer, ownerOf, topLayerOf } from './installer.js'
 import type { NewImage } from './installer.js'
+import { derivedConfiguration } from './derive.js'
+import type { DerivedImage } from './derive.js'
 import { listImages, namesOf } from './list.js'
 import { hostArchitecture, planArchive } from './plan.js'
 import type { PlannedImage } from './plan.js'
-import { planRemoval, untagged } from './remove.js'
+import { orphanedParent, planRemoval, untagged } from './remove.js'
 
 const LOCK = 'images'
 
@@ -69,7 +71,7 @@ export class ImagesService implements Images {
 
   async list(options: { all: boolean; digests: boolean; filters: Record<string, string[]> }): Promise<ImageSummary[]> {
     await this.open()
-    return listImages(this.catalog, options.filters, this.clock.now())
+    return listImages(this.catalog, options.filters, this.clock.now(), options.all)
   }
 
   async count(): Promise<number> {
@@ -92,7 +94,7 @@ export class ImagesService implements Images {
       Id: image.id,
       RepoTags: tags,
       RepoDigests: digests,
-      Parent: configuration.parent,
+      Parent: parentOf(image),
       Comment: configuration.comment,
       Created: configuration.created,
       DockerVersion: configuration.dockerVersion,
@@ -211,12 +213,7 @@ export class ImagesService implements Images {
         history: [{ created, comment }],
       }
       const text = Buffer.from(JSON.stringify(json))
-      const blob = await this.content.spool(
-        (async function* () {
-          yield text
-        })(),
-        workspace,
-      )
+      const blob = await this.content.spoolBytes(text, workspace)
       const image: NewImage = { config: blob, configuration: parseConfiguration(text), layers: [layer] }
       const pins = this.layers.pin()
       try {
@@ -231,6 +228,50 @@ export class ImagesService implements Images {
       tar.destroy()
       await fs.rm(workspace, { recursive: true, force: true })
     }
+  }
+
+  async configuration(reference: string): Promise<{ id: string; configuration: ImageConfiguration }> {
+    await this.open()
+    const { image } = this.catalog.require(reference)
+    return { id: image.id, configuration: image.configuration }
+  }
+
+  async derive(derived: DerivedImage, signal: AbortSignal): Promise<string> {
+    await this.open()
+    const parent = derived.parent === undefined ? undefined : this.catalog.require(derived.parent).image
+    const workspace = await this.content.workspace()
+    const pins = this.layers.pin()
+    try {
+      const below = (parent?.layers ?? []).map(({ digest, size }) => ({ file: this.content.blobPath(digest), digest, size }))
+      const own = derived.layer === undefined ? [] : [await this.content.spool(derived.layer as AsyncIterable<Buffer>, workspace)]
+      const diffIds = [...(parent?.configuration.diffIds ?? []), ...own.map(({ digest }) => digest)]
+      const text = Buffer.from(JSON.stringify(derivedConfiguration(derived, parent?.configuration, diffIds)))
+      const config = await this.content.spoolBytes(text, workspace)
+      const image: NewImage = {
+        config,
+        configuration: parseConfiguration(text),
+        layers: [...below, ...own],
+        ...(parent === undefined ? {} : { parent: parent.id }),
+      }
+      const top = parent === undefined ? undefined : topLayerOf(parent.configuration)
+      if (own.length > 0) await this.installer.applyLayer(image, below.length, top, pins, signal)
+      await this.locks.run(LOCK, async () => {
+        if (parent !== undefined) this.catalog.require(parent.id)
+        await this.show(image, [], workspace)
+      })
+      return config.digest
+    } finally {
+      derived.layer?.destroy()
+      await pins.release()
+      await fs.rm(workspace, { recursive: true, force: true })
+    }
+  }
+
+  async layerOf(reference: string, index: number): Promise<Readable> {
+    await this.open()
+    const layer = this.catalog.require(reference).image.layers[index]
+    if (layer === undefined) throw notFound(`image ${reference} has no layer ${index}`)
+    return Readable.from(decompressed(this.content.open(layer.digest) as AsyncIterable<Buffer>), { objectMode: false })
   }
 
   async tag(reference: string, repo: string, tag: string): Promise<void> {
@@ -250,24 +291,35 @@ export class ImagesService implements Images {
     return this.locks.run(LOCK, async () => {
       const { image, unname, whole } = planRemoval(this.catalog, reference, options.force, (id) => this.usedBy(id))
       const removed: ImageDeleteResponseItem[] = unname.map(untagged)
-      const top = topLayerOf(image.configuration)
-      const also = whole && top !== undefined ? this.layers.unrefer(top, ownerOf(image.id)) : []
-      try {
-        await this.catalog.commit({ drop: whole ? [image.id] : [], unname, also })
-      } catch (error) {
-        if (also.length > 0 && top !== undefined) this.layers.refer(top, ownerOf(image.id))
-        throw error
-      }
-      for (const _ of unname) this.publish(image, 'untag')
       if (whole) {
-        removed.push({ Deleted: image.id })
-        this.publish(image, 'delete')
-        if (top !== undefined) for (const { id } of await this.layers.collect(top)) removed.push({ Deleted: `sha256:${id}` })
-        await this.dropContent(image)
+        for (let gone: ImageRecord | undefined = image; gone !== undefined;) {
+          removed.push(...(await this.removeWhole(gone, gone === image ? unname : [])))
+          gone = options.noPrune ? undefined : orphanedParent(this.catalog, gone, (id) => this.usedBy(id))
+        }
+      } else {
+        await this.catalog.commit({ unname })
+        for (const _ of unname) this.publish(image, 'untag')
       }
       await this.writeIndex()
       return removed
     })
+  }
+
+  /** Takes away record and names in one batch, then what nothing else needs. */
+  private async removeWhole(image: ImageRecord, unname: string[]): Promise<ImageDeleteResponseItem[]> {
+    const top = topLayerOf(image.configuration)
+    const also = top === undefined ? [] : this.layers.unrefer(top, ownerOf(image.id))
+    try {
+      await this.catalog.commit({ drop: [image.id], unname, also })
+    } catch (error) {
+      if (top !== undefined) this.layers.refer(top, ownerOf(image.id))
+      throw error
+    }
+    for (const _ of unname) this.publish(image, 'untag')
+    this.publish(image, 'delete')
+    const layers = top === undefined ? [] : await this.layers.collect(top)
+    await this.dropContent(image)
+    return [{ Deleted: image.id }, ...layers.map(({ id }) => ({ Deleted: `sha256:${id}` }))]
   }
 
   private async dropContent(image: ImageRecord): Promise<void> {

@@ -2,6 +2,7 @@ import os from 'node:os'
 import { Readable } from 'node:stream'
 import { cancelled } from '../../sdk/errors.js'
 import type { Archiver, PackOptions, UnpackOptions } from '../../sdk/ports.js'
+import type { GatherOptions, Located, Trees } from '../../sdk/trees.js'
 import { WorkerProcess } from './process.js'
 import type { JobStreams } from './process.js'
 import type { Job } from './protocol.js'
@@ -16,7 +17,7 @@ export interface ArchiverSettings {
 const defaults: ArchiverSettings = { idle: 5000, workers: Math.max(2, os.availableParallelism()) }
 
 /** Tar in and out of directories in worker processes, which are started on first use and end when they have nothing to do. */
-export class WorkerArchiver implements Archiver {
+export class WorkerArchiver implements Archiver, Trees {
   private readonly settings: ArchiverSettings
   private readonly idle: { worker: WorkerProcess; timer: NodeJS.Timeout }[] = []
   private readonly waiting: (() => void)[] = []
@@ -38,12 +39,17 @@ export class WorkerArchiver implements Archiver {
 
   pack(options: PackOptions): Readable {
     const { root, whiteouts, base, signal } = options
+    return this.streamed({ kind: 'pack', root, whiteouts, ...(base === undefined ? {} : { base }) }, signal)
+  }
+
+  /** The output of a job as a stream, which is started by its first reader. */
+  private streamed(job: Job, signal: AbortSignal | undefined): Readable {
     let worker: WorkerProcess | undefined
     let finished = false
     const start = (): void => {
       worker = this.take()
       const output = (data: Buffer): boolean => stream.push(data)
-      worker.run({ kind: 'pack', root, whiteouts, ...(base === undefined ? {} : { base }) }, { output, signal }).then(
+      worker.run(job, { output, signal }).then(
         () => {
           finished = true
           stream.push(null)
@@ -101,6 +107,27 @@ export class WorkerArchiver implements Archiver {
 
   async size(path: string): Promise<number> {
     return ((await this.counted({ kind: 'size', path })) as { size: number }).size
+  }
+
+  async locate(root: string, path: string): Promise<Located> {
+    return (await this.counted({ kind: 'locate', root, path })) as Located
+  }
+
+  async match(root: string, patterns: string[]): Promise<{ name: string; place: Located }[][]> {
+    return (await this.counted({ kind: 'match', root, patterns })) as { name: string; place: Located }[][]
+  }
+
+  async read(root: string, path: string, limit: number): Promise<Buffer | undefined> {
+    const { content } = (await this.counted({ kind: 'read', root, path, limit })) as { content?: string }
+    return content === undefined ? undefined : Buffer.from(content, 'base64')
+  }
+
+  gather(root: string, { signal, ...options }: GatherOptions & { signal?: AbortSignal }): Readable {
+    return this.streamed({ kind: 'gather', root, options }, signal)
+  }
+
+  async digest(root: string, { signal, ...options }: GatherOptions & { signal?: AbortSignal }): Promise<string> {
+    return ((await this.counted({ kind: 'digest', root, options }, { signal })) as { digest: string }).digest
   }
 
   /** Ends idle workers; those at work end with the daemon. */

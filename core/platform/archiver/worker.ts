@@ -11,6 +11,7 @@ import { Copier } from './copy.js'
 import { Packer } from './pack.js'
 import { CHUNK, frame, HEADER, header } from './protocol.js'
 import type { Failure, Job } from './protocol.js'
+import { digestOfSelection, expand, gather, locate, readWhole } from './select.js'
 import { TarError } from './tar-reader.js'
 import { codeOf, isDirectory, removeAt } from './tree.js'
 import { Unpacker } from './unpack.js'
@@ -209,6 +210,17 @@ function pack(home: number, job: Job & { kind: 'pack' }): unknown {
   return {}
 }
 
+/** What a tree's content is guilty of is no fault of the system. */
+function selecting<T>(home: number, job: Job & { root: string }, select: (fd: number) => T): T {
+  return inside(home, job.root, (fd) => {
+    try {
+      return select(fd)
+    } catch (error) {
+      throw error instanceof TarError ? new JobError('InvalidParameter', error.message) : error
+    }
+  })
+}
+
 function copy(job: Job & { kind: 'copy' }): unknown {
   fs.mkdirSync(job.into, { recursive: true, mode: 0o700 })
   if (fs.readdirSync(job.into).length > 0) throw new JobError('Conflict', `cannot copy into ${job.into}: it is not empty`)
@@ -274,6 +286,23 @@ function run(home: number, job: Job, input: Input): unknown {
       return remove(job.path)
     case 'size':
       return size(job.path)
+    case 'locate':
+      return selecting(home, job, (fd) => locate(fd, job.path))
+    case 'match':
+      return selecting(home, job, (fd) =>
+        job.patterns.map((pattern) => expand(fd, pattern).map((name) => ({ name, place: locate(fd, name) }))),
+      )
+    case 'read':
+      return selecting(home, job, (fd) => ({ content: readWhole(fd, job.path, job.limit)?.toString('base64') }))
+    case 'gather':
+      return selecting(home, job, (fd) => {
+        const output = new Output()
+        gather(fd, job.options, output.write)
+        output.flush()
+        return {}
+      })
+    case 'digest':
+      return selecting(home, job, (fd) => ({ digest: digestOfSelection(fd, job.options) }))
   }
 }
 
