@@ -132,7 +132,7 @@ export function buildRoutes({ builds }: ApiServices): ApiRouter {
 
   router.post('/build', async (ctx) => {
     const options = optionsOf(ctx)
-    const signal = clientGone(ctx, { halfClosed: false })
+    const signal = clientGone(ctx, { halfClosed: true })
     await progress(ctx, builds.build(bodyStream(ctx), options, signal))
   })
 

@@ -34,7 +34,7 @@ export async function readDockerfile(services: { trees: TreesPort; archiver: Arc
   const text = await read(trees, root, wanted)
   if (text === undefined) throw invalidParameter(`Cannot locate specified Dockerfile: ${path}`)
   if (text.trim() === '') throw invalidParameter(`the Dockerfile (${path}) cannot be empty`)
-  const ignore = await read(trees, root, '.dockerignore')
+  const ignore = (await read(trees, root, `${wanted}.dockerignore`)) ?? (await read(trees, root, '.dockerignore'))
   if (ignore !== undefined) {
     // Its types tell of a default that a CommonJS module does not have.
     const loaded = (await import('@balena/dockerignore')) as unknown as { default: Dockerignore }
