@@ -39,7 +39,11 @@ export class Engine {
   private version = process.env.DOCKER_API_VERSION || apiVersion
   private readonly agent = new http.Agent({ keepAlive: true, maxSockets: Infinity })
 
-  constructor(url: string) {
+  /** `patience`: milliseconds without an answer until the engine is asked whether it lives. */
+  constructor(
+    url: string,
+    private readonly patience = 5000,
+  ) {
     this.host = parseHost(url)
   }
 
@@ -85,7 +89,7 @@ export class Engine {
   }
 
   /** Header of `_ping`, which every engine answers on every version. */
-  async ping(timeoutMs = 5000): Promise<http.IncomingHttpHeaders> {
+  async ping(timeoutMs = this.patience): Promise<http.IncomingHttpHeaders> {
     const { response } = await this.request('HEAD', '/_ping', { signal: AbortSignal.timeout(timeoutMs) }, false)
     response?.resume()
     return response?.headers ?? {}
@@ -109,6 +113,17 @@ export class Engine {
     }
   }
 
+  /** A stop or a start may take long, but an engine that lives answers a ping meanwhile. */
+  private watch(request: http.ClientRequest): NodeJS.Timeout {
+    const check = () =>
+      void this.ping().catch((error: unknown) => {
+        const way = 'another process may hold the socket: stop it, or choose another socket with -H'
+        if (messageOf(error).includes('aborted'))
+          request.destroy(new NoEngine(`what listens at ${this.host.url} takes connections and answers nothing: ${way}`, 'ETIMEDOUT'))
+      })
+    return setTimeout(check, this.patience).unref()
+  }
+
   private request(method: string, path: string, call: Call, upgrade: boolean): Promise<Answer> {
     const payload = call.body === undefined ? undefined : JSON.stringify(call.body)
     const headers: http.OutgoingHttpHeaders = { Host: 'api.tsd.localhost', 'User-Agent': 'tsd-cli (linux)', ...call.headers }
@@ -124,8 +139,14 @@ export class Engine {
         ...(call.signal ? { signal: call.signal } : {}),
         ...(upgrade ? { agent: false } : { agent: this.agent }),
       })
-      request.on('response', (response) => resolve({ response }))
+      const watch = call.signal ? undefined : this.watch(request)
+      request.on('close', () => clearTimeout(watch))
+      request.on('response', (response) => {
+        clearTimeout(watch)
+        resolve({ response })
+      })
       request.on('upgrade', (_response, socket: Socket, head: Buffer) => {
+        clearTimeout(watch)
         if (head.length > 0) socket.unshift(head)
         resolve({ socket })
       })

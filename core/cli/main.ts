@@ -1,4 +1,5 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --
+// The -- keeps Node from reading our --env-file as its own.
 // Finds the verb, reads its flags, runs it, and turns what it throws into Docker's words and exit codes.
 import { Engine, defaultHost } from './engine.js'
 import { Values, flag, parseFlags } from './flags.js'

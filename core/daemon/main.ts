@@ -31,6 +31,7 @@ async function startTrace(): Promise<void> {
 
 async function serve(flags: DaemonFlags): Promise<void> {
   const timings = new Timings('boot', 0)
+  timings.past('load node and the engine')
   if (flags.traceBlocking) await startTrace()
   const source = { ...(flags.configFile === undefined ? {} : { file: flags.configFile }), flags: flags.values }
   const config = await timings.span('configuration', () => loadConfig(source))

@@ -56,7 +56,7 @@ export class DockerPlugins {
     const made = plugin.drivers.get(kind) as StoredDriver<K> | undefined
     if (made !== undefined) return made
     // Contexts are for drivers that run here.
-    const slot = new DriverSlot<K>(kind, name, () => hosted.create(undefined as never))
+    const slot = new DriverSlot<K>(kind, name, () => hosted.create(undefined as never), crashOnly)
     const stored: StoredDriver<K> = {
       slot,
       info: {

@@ -24,6 +24,7 @@ export class DriverSlot<K extends Kind = Kind> {
     readonly name: string,
     /** Makes the instance; called again after a failure. */
     private readonly make: () => Promise<DriverInstance<K>>,
+    private readonly crashOnly = true,
   ) {}
 
   get driver(): KindMap[K] | undefined {
@@ -96,6 +97,7 @@ export class DriverSlot<K extends Kind = Kind> {
     return {
       name: this.name,
       driver,
+      crashOnly: this.crashOnly,
       release: () => {
         if (this.holders.delete(entry) && this.holders.size === 0) this.drained?.()
       },

@@ -26,6 +26,13 @@ export class Timings {
     }
   }
 
+  /** All that has passed since the start, which nobody could time. */
+  past(name: string): void {
+    const child = new Timings(name, this.node.start)
+    child.finish()
+    this.node.children.push(child.node)
+  }
+
   finish(): void {
     this.node.end ??= performance.now()
   }

@@ -66,6 +66,8 @@ export interface Settings {
   'default-shm-size': number
   'seccomp-profile': string
   'no-new-privileges': boolean
+  init: boolean
+  'init-path': string
   drivers: Partial<Record<Kind, DriverSection>>
   'plugin-folders': string[]
   'plugin-sockets': string[]
@@ -161,6 +163,8 @@ export const settings: readonly Setting[] = [
   setting('default-ulimits', ulimits, {}, 'Default ulimits of containers', { flag: 'default-ulimit' }),
   setting('default-shm-size', size, 64 * 1024 * 1024, 'Default size of /dev/shm'),
   setting('seccomp-profile', text(), 'builtin', 'Path of a seccomp profile, builtin or unconfined'),
+  setting('init', flag, false, 'Give containers that do not say an init that forwards signals and reaps processes'),
+  setting('init-path', text(), '', 'Static program that is this init; empty: the own one'),
   setting('no-new-privileges', flag, false, 'Set no_new_privs in containers by default'),
   setting('drivers', object(driversSchema), {}, 'Choice, priority, options and folders of drivers by kind', { flag: false }),
   setting('plugin-folders', list(absolutePath), [], 'Folders searched for plugins, after the standard ones', { flag: 'plugin-folder' }),
@@ -203,7 +207,6 @@ export const dockerdOnly: Readonly<Record<string, readonly unknown[]>> = {
   'fixed-cidr': [''],
   'fixed-cidr-v6': [''],
   icc: [true],
-  init: [false],
   'insecure-registries': [[]],
   ip: ['0.0.0.0'],
   ip6tables: [true, false],

@@ -1,6 +1,7 @@
 import fs from 'node:fs/promises'
 import { didYouMean } from '../base/near.js'
 import { type Kind, kinds } from '../sdk/driver.js'
+import { shimBinary } from '../../native/shim/client.js'
 import { invalidParameter, isTsdError, messageOf } from '../sdk/errors.js'
 import { dockerdOnly, settings, type DriverSection, type Settings } from './config-schema.js'
 import type { RuntimePath, Ulimit } from './config-values.js'
@@ -195,6 +196,8 @@ export interface EngineSettings {
   defaultShmSize: number
   seccompProfile: string
   noNewPrivileges: boolean
+  init: boolean
+  initPath: string
   storageDriver: string
   storageOpts: string[]
 }
@@ -224,6 +227,8 @@ export function toEngineConfig(from: Settings): EngineSettings {
     defaultShmSize: from['default-shm-size'],
     seccompProfile: from['seccomp-profile'],
     noNewPrivileges: from['no-new-privileges'],
+    init: from.init,
+    initPath: from['init-path'] || shimBinary,
     storageDriver: from.drivers.graph?.default ?? from['storage-driver'],
     storageOpts: from['storage-opts'],
   }

@@ -108,6 +108,7 @@ class Machine {
           data: 'newinstance,ptmxmode=0666,mode=0620',
         },
         { op: 'mknodIn', root: 0, path: '/dev/null', mode: 0o20666, major: 1, minor: 3 },
+        { op: 'mknodIn', root: 0, path: '/dev/zero', mode: 0o20666, major: 1, minor: 5 },
         { op: 'pivot', root: 0 },
         ...(wanted.shim?.terminal ? [{ op: 'console', mountAt: '/dev/console' } as const] : []),
         ...(wanted.child ?? []),
@@ -454,7 +455,6 @@ containerTest('a slow client holds up the container as long as the daemon answer
     id: 'slow',
     argv: ['sh', '-c', 'head -c 8000000 /dev/zero'],
     shim: { stream: true },
-    child: [{ op: 'mknodIn', root: 0, path: '/dev/zero', mode: 0o20666, major: 1, minor: 5 }],
   })
   let release!: () => void
   const gate = new Promise<void>((resolve) => {
@@ -622,6 +622,100 @@ containerTest('plans larger than a message and many at once', async (t) => {
     all.map(({ stdout }) => stdout),
     Array.from({ length: 30 }, (_, i) => `${i}\n`),
   )
+})
+
+const netnsOf = (pid: number | string): string => fs.readlinkSync(`/proc/${pid}/ns/net`)
+
+/** Network namespaces that a process holds open, its own left out. */
+function netnsHeld(pid: number): string[] {
+  const own = netnsOf(pid)
+  const links = fs.readdirSync(`/proc/${pid}/fd`).map((fd) => {
+    try {
+      return fs.readlinkSync(`/proc/${pid}/fd/${fd}`)
+    } catch {
+      return ''
+    }
+  })
+  return links.filter((link) => link.startsWith('net:') && link !== own)
+}
+
+/** Whether anybody is in the namespace, or keeps it by an fd. */
+const netnsLives = (netns: string): boolean =>
+  fs
+    .readdirSync('/proc')
+    .filter((pid) => /^\d+$/.test(pid))
+    .some((pid) => {
+      try {
+        return netnsOf(pid) === netns || netnsHeld(Number(pid)).includes(netns)
+      } catch {
+        return false
+      }
+    })
+
+const zombiesOf = (pid: number): string[] =>
+  fs
+    .readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    .split(' ')
+    .filter((child) => child.trim() !== '' && !alive(Number(child)))
+
+async function spareOf(m: Machine): Promise<string> {
+  const zygote = m.spawner.zygote.pid ?? 0
+  await until(() => netnsHeld(zygote).length === 1 && zombiesOf(zygote).length === 0, 'a spare namespace, and no zombie')
+  return netnsHeld(m.spawner.zygote.pid ?? 0)[0] ?? ''
+}
+
+containerTest(
+  'a network namespace made ahead goes to one process, with nothing but lo in it, and its maker leaves no zombie',
+  async (t) => {
+    const m = new Machine(t)
+    m.spawner.zygote.start()
+    const zygote = m.spawner.zygote.pid ?? 0
+    await sleep(200)
+    t.deepEqual(netnsHeld(zygote), [], 'none before the first start: drivers may still change what it takes after')
+    const seen = [netnsOf('self')]
+    let expected = ''
+    for (let i = 0; i < 4; i++) {
+      const { pid } = await m.launch({ id: `net${i}`, argv: ['sleep', '1000'] })
+      const [devices, routes] = ['dev', 'route'].map((name) => fs.readFileSync(`/proc/${pid}/net/${name}`, 'utf8'))
+      t.deepEqual(devices?.match(/^ *\S+:/gm), ['    lo:'])
+      t.is(routes?.trim().split('\n').length, 1, 'a header and no route')
+      const netns = netnsOf(pid)
+      if (expected !== '') t.is(netns, expected)
+      t.false(seen.includes(netns), `${netns} is not new`)
+      seen.push(netns)
+      t.deepEqual(netnsHeld(shimPidOf(pid)), [], 'its shim keeps no namespace')
+      expected = await spareOf(m)
+    }
+    t.true(m.spawner.zygote.pid === zygote, 'it is the same zygote')
+    const burst = await Promise.all(Array.from({ length: 8 }, (_, i) => m.launch({ id: `burst${i}`, argv: ['sleep', '1000'] })))
+    const all = [...seen, ...burst.map(({ pid }) => netnsOf(pid))]
+    t.is(new Set(all).size, all.length)
+    await spareOf(m)
+  },
+)
+
+containerTest('who has no use for the spare network namespace does not keep it, and it goes with a killed zygote', async (t) => {
+  const m = new Machine(t)
+  kill((await m.launch({ id: 'first', argv: ['sleep', '1000'] })).pid)
+  const spare = await spareOf(m)
+  const shares = await m.launch({ id: 'shares', argv: ['sleep', '1000'], flags: ALL & ~CLONE.NEWNET })
+  t.is(netnsOf(shares.pid), netnsOf('self'))
+  t.is(netnsHeld(m.spawner.zygote.pid ?? 0)[0], spare, 'it is still there for another')
+  t.deepEqual(netnsHeld(shimPidOf(shares.pid)), [])
+  const taker = await m.launch({ id: 'taker', argv: ['sleep', '1000'] })
+  t.is(netnsOf(taker.pid), spare)
+  kill(taker.pid)
+  await until(() => !netnsLives(spare), 'the end of a namespace whose only process has ended')
+
+  const pending = await spareOf(m)
+  const before = m.spawner.zygote.pid ?? 0
+  kill(before)
+  await until(() => m.spawner.zygote.pid !== before, 'the news of its death')
+  t.false(netnsLives(pending))
+  const after = await m.launch({ id: 'after', argv: ['sleep', '1000'] })
+  t.not(netnsOf(after.pid), netnsOf('self'))
+  t.not(await spareOf(m), netnsOf(after.pid))
+  t.is(netnsOf(shares.pid), netnsOf('self'))
 })
 
 rootTest('helpers: output, errors, deadlines, cancellation', async (t) => {

@@ -59,6 +59,11 @@ export function categoryOf(value: unknown): ErrorCategory {
   return isTsdError(value) ? value.category : 'System'
 }
 
+/** True when the other side may never have heard the call, or not have finished it: what it would say is not known. */
+export function isOutOfReach(value: unknown): boolean {
+  return ['Unavailable', 'DeadlineExceeded', 'Cancelled'].includes(categoryOf(value))
+}
+
 /** Message of any thrown value. */
 export function messageOf(value: unknown): string {
   return value instanceof Error ? value.message : String(value)

@@ -5,6 +5,8 @@ import type { Kind, KindMap } from './driver.js'
 export interface Lease<T> {
   readonly name: string
   readonly driver: T
+  /** False: a Docker plugin, which knows nothing of holders and may count what is said twice. */
+  readonly crashOnly: boolean
   release(): void
 }
 

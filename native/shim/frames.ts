@@ -12,7 +12,7 @@ export const STDIN_WINDOW = 64 << 10
 
 /** From the shim. */
 export const fromShim = {
-  /** u32 version, u32 state, u32 pid, u64 start time, u64 dropped log bytes, exit (as `exit`), str id. First frame on every connection, and the answer to `status`. */
+  /** u32 version, u32 state, u32 pid, u64 start time, u64 dropped log bytes, exit (as `exit`), str id. First frame on every connection, the answer to `status`, and sent when the log lost more. */
   hello: 1,
   /** u32 pid, u64 start time. */
   started: 2,

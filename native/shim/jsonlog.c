@@ -261,5 +261,6 @@ void jsonlog_flush(void)
 
 void jsonlog_idle(void)
 {
-	region_drop(log_file.batch, BATCH + HEADROOM + log_file.attrs_len);
+	if (!log_file.len)
+		region_drop(log_file.batch, BATCH + HEADROOM + log_file.attrs_len);
 }

@@ -163,7 +163,7 @@ static int make_child(struct plan plan, const struct op *clone_op)
 		args.cgroup = r;
 		args.flags |= CLONE3_INTO_CGROUP;
 	}
-	home = spare_enter(clone_op);
+	home = spare_enter();
 	if (home >= 0)
 		args.flags &= ~(uint64_t)CLONE_NEWNET;
 	pid = syscall(SYS_clone3, &args, sizeof args);
@@ -213,7 +213,7 @@ static void child_failed_early(int r)
 	char message[1 + sizeof g_error];
 
 	/* The child may have failed for a better reason than the parent, which then met a dead process. */
-	if (g.sync >= 0 && g.child > 0 && (r == -ESRCH || r == -EPIPE || r == -ENOENT || r == -ENODEV))
+	if (g.sync >= 0 && g.child > 0 && (r == -ESRCH || r == -EPIPE || r == -ECONNRESET || r == -ENOENT || r == -ENODEV))
 		for (int tries = 0; tries < 2; tries++)
 			if (recv(g.sync, message, sizeof message, MSG_DONTWAIT) == (ssize_t)sizeof message && message[0] == 'E') {
 				memcpy(&g_error, message + 1, sizeof g_error);
@@ -244,6 +244,7 @@ void launch_main(struct plan setup_plan, struct plan plan, int control, int lock
 	clones = plan_has(plan, PHASE_CLONE, OP_CLONE, &clone_op);
 	if (clones) {
 		run.sync_pending = true;
+		run.own_mounts = (uint32_t)clone_op.f[CLONE_FLAGS].n & CLONE_NEWNS;
 		check(make_child(plan, &clone_op), "clone");
 	}
 	r = plan_run(plan, PHASE_PARENT);
@@ -254,7 +255,8 @@ void launch_main(struct plan setup_plan, struct plan plan, int control, int lock
 		fail(EINVAL, "plan", "it neither clones nor adopts a process");
 		give_up();
 	}
-	if (clones && send(g.sync, "G", 1, MSG_NOSIGNAL) < 0 && errno != EPIPE)
+	/* A child that is gone by now has said why: that is read later. */
+	if (clones && send(g.sync, "G", 1, MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET)
 		check(-errno, "clone");
 	slots_close();
 	for (int i = 0; i < 3; i++)

@@ -19,12 +19,14 @@
 
 #define READ_SIZE (256 << 10)
 #define STDIN_MAX (1 << 20)
+#define OUTPUT_LEFT (2 * READ_SIZE)
 
 static struct running *r;
 static struct {
 	int code, signal;
 	bool known, told, oom;
 	int64_t since;
+	size_t read;		/* of its output, since */
 	char time[40];
 } end;
 static struct { unsigned char *data; size_t from, len; bool close; } input;
@@ -72,6 +74,19 @@ static void say_started(int type)
 
 	put64(put32(payload, r->pid), r->start);
 	conn_send(type, payload, sizeof payload);
+}
+
+/* What the log lost is told while it goes on, now and then. */
+static void say_dropped(void)
+{
+	static uint64_t told;
+	static int64_t when;
+
+	if (sink_dropped == told || exited() || now_ms() - when < 500)
+		return;
+	told = sink_dropped;
+	when = now_ms();
+	say_hello();
 }
 
 /* The start is over: the next daemon need not wait for it. */
@@ -134,7 +149,10 @@ static void host_terminal(void)
 	}
 }
 
-/* Held so that the end of the process need not wait until its mounts are gone. Let go once the end has been told. */
+/*
+ * Held so that the end of the process need not wait until its mounts are gone. Let go once the end has been told. What joined a container holds
+ * nothing: the mounts are that one's, whose shim tells when they are gone.
+ */
 static int mounts = -1;
 
 static void hold_mounts(void)
@@ -171,7 +189,8 @@ static void read_sync(void)
 			settle();
 		} else if (n == 1 && message[0] == 'X') {
 			executed = true;
-			hold_mounts();
+			if (r->own_mounts)
+				hold_mounts();
 		} else if (n == (ssize_t)sizeof message && message[0] == 'E') {
 			memcpy(&g_error, message + 1, sizeof g_error);
 			start_failed();
@@ -435,6 +454,8 @@ static bool pump_output(int *fd, int stream)
 	}
 	if (n == 65536 && *fd != g.console)
 		fcntl(*fd, F_SETPIPE_SZ, READ_SIZE);
+	if (end.known)
+		end.read += n;
 	sink_take(stream, buffer, n, false);
 	sink_flush();
 	for (ssize_t at = 0; conn.fd >= 0 && conn.stream && at < n;) {
@@ -509,7 +530,8 @@ static void tell_exit(void)
 
 	if (!end.known || end.told)
 		return;
-	while (pump_output(&r->out, 0) || pump_output(&r->err, 1))
+	/* No pipe or terminal holds more than that: whoever goes on writing outlives the process. */
+	while (end.read < OUTPUT_LEFT && (pump_output(&r->out, 0) || pump_output(&r->err, 1)))
 		;
 	/* A log reader that stands still is waited for, but not for ever. */
 	sink_flush();
@@ -618,6 +640,7 @@ void loop_run(struct running *run)
 
 		reap();
 		tell_exit();
+		say_dropped();
 		conn_flush();
 		if (end.told && (closed || conn.fd < 0))
 			_exit(0);

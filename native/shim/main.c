@@ -1,12 +1,13 @@
 #include "shim.h"
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 int main(int argc, char **argv)
 {
 	if (argc == 4 && !strcmp(argv[1], "zygote"))
-		return zygote_main(atoi(argv[2]), atoi(argv[3]));
+		return zygote_main(argv);
+	if (argc >= 3 && !strcmp(argv[1], "--"))
+		return init_main(argv + 2);
 	if (argc == 2 && !strcmp(argv[1], "--decode"))
 		return decode_main(0);
 	if (argc == 2 && !strcmp(argv[1], "--version")) {

@@ -253,13 +253,12 @@ int op_mount(const struct op *op)
 	case OP_OPEN_TREE: {
 		unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (f[OPEN_TREE_RECURSIVE].n ? AT_RECURSIVE : 0);
 		if ((int64_t)f[OPEN_TREE_ROOT].n >= 0) {
-			struct how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
 			int root = slot_fd(f[OPEN_TREE_ROOT].n), at;
 			if (root < 0)
 				return root;
-			at = syscall(SYS_openat2, root, f[OPEN_TREE_PATH].s, &how, sizeof how);
+			at = open_in(root, f[OPEN_TREE_PATH].s);
 			if (at < 0)
-				return -errno;
+				return at;
 			fd = syscall(SYS_open_tree, at, "", flags | AT_EMPTY_PATH);
 			if (fd < 0)
 				fd = -errno;

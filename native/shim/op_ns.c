@@ -46,7 +46,9 @@ int op_ns(const struct op *op)
 		fd = slot_fd(f[SET_NS_SLOT].n);
 		if (fd < 0)
 			return fd;
-		return setns(fd, (int)f[SET_NS_FLAGS].n) < 0 ? -errno : 0;
+		if (setns(fd, (int)f[SET_NS_FLAGS].n) < 0)
+			return -errno;
+		return g.role == ROLE_CHILD && f[SET_NS_FLAGS].n == CLONE_NEWNS ? let_go_of_host() : 0;
 	case OP_UNSHARE:
 		return unshare((int)f[UNSHARE_FLAGS].n) < 0 ? -errno : 0;
 	case OP_BIND_NS:

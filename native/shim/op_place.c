@@ -10,18 +10,82 @@
 #include <unistd.h>
 #include "mountapi.h"
 
-static int open_in(int root, const char *path)
+static int resolve(int root, const char *path, uint64_t flags, uint64_t limits)
 {
-	struct how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
-	int fd = syscall(SYS_openat2, root, *path ? path : "/", &how, sizeof how);
+	struct how how = { .flags = flags | O_CLOEXEC, .resolve = limits };
+	int fd, tries = 0;
 
+	/* A rename anywhere on the machine makes the kernel unsure of a `..`. */
+	do
+		fd = syscall(SYS_openat2, root, *path ? path : "/", &how, sizeof how);
+	while (fd < 0 && (errno == EINTR || (errno == EAGAIN && ++tries < 1000)));
 	return fd < 0 ? -errno : fd;
+}
+
+int open_in(int root, const char *path)
+{
+	return resolve(root, path, O_PATH, RESOLVE_IN_ROOT);
+}
+
+int open_file_inside(const char *path)
+{
+	return resolve(AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, RESOLVE_NO_MAGICLINKS);
+}
+
+/* As open_in, through no link at all. */
+static int open_plain_in(int root, const char *path)
+{
+	return resolve(root, path, O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
 }
 
 /* The directory that holds the last name of the path, made with its parents if missing; *base is that name. */
 static int open_parent(int root, const char *path, const char **base);
 
-static int open_dir_in(int root, const char *path, mode_t mode)
+#define LINKS_MAX 40
+
+/* What a link that leads nowhere yet stands for: a path in the same root. */
+static int read_link(int parent, const char *base, const char *path, char out[4096])
+{
+	size_t dir = base - path;
+	ssize_t n;
+
+	if (dir >= 4096)
+		return -ENAMETOOLONG;
+	memcpy(out, path, dir);
+	n = readlinkat(parent, base, out + dir, 4096 - dir);
+	if (n < 0)
+		return -errno;
+	if ((size_t)n >= 4096 - dir)
+		return -ENAMETOOLONG;
+	out[dir + n] = 0;
+	if (out[dir] == '/')
+		memmove(out, out + dir, n + 1);
+	return 0;
+}
+
+/* A name that is there, and yet nothing was found by it: what the link stands for is made. */
+static int follow(int root, int parent, const char *base, const char *path, mode_t mode, int (*make)(int root, const char *path, mode_t mode))
+{
+	static int depth;
+	char target[4096];
+	int r = read_link(parent, base, path, target);
+
+	/* Somebody else has just made it. */
+	if (r == -EINVAL)
+		return 0;
+	if (r < 0)
+		return r;
+	if (depth >= LINKS_MAX)
+		return -ELOOP;
+	depth++;
+	r = make(root, target, mode);
+	depth--;
+	if (r >= 0)
+		close(r);
+	return r < 0 ? r : 0;
+}
+
+int open_dir_in(int root, const char *path, mode_t mode)
 {
 	const char *base;
 	int fd = open_in(root, path), parent, r;
@@ -31,7 +95,9 @@ static int open_dir_in(int root, const char *path, mode_t mode)
 	parent = open_parent(root, path, &base);
 	if (parent < 0)
 		return parent;
-	r = mkdirat(parent, base, mode) < 0 && errno != EEXIST ? -errno : 0;
+	r = mkdirat(parent, base, mode) < 0 ? -errno : 0;
+	if (r == -EEXIST)
+		r = follow(root, parent, base, path, mode, open_dir_in);
 	close(parent);
 	return r < 0 ? r : open_in(root, path);
 }
@@ -60,25 +126,47 @@ static int open_parent(int root, const char *path, const char **base)
 
 enum { CREATE_NONE, CREATE_DIR, CREATE_FILE, CREATE_LIKE };
 
-static int open_target(int root, const char *path, int create)
+static int open_file_in(int root, const char *path, mode_t mode)
 {
 	const char *base;
-	int fd = open_in(root, path), parent, r = 0;
+	int fd = open_in(root, path), parent, r;
 
-	if (fd != -ENOENT || create == CREATE_NONE)
+	if (fd != -ENOENT)
 		return fd;
-	if (create == CREATE_DIR)
-		return open_dir_in(root, path, 0755);
 	parent = open_parent(root, path, &base);
 	if (parent < 0)
 		return parent;
-	fd = openat(parent, base, O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_WRONLY, 0755);
-	if (fd < 0 && errno != EEXIST)
-		r = -errno;
-	if (fd >= 0)
-		close(fd);
+	fd = openat(parent, base, O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_WRONLY, mode);
+	r = fd < 0 ? -errno : close(fd);
+	if (r == -EEXIST)
+		r = follow(root, parent, base, path, mode, open_file_in);
 	close(parent);
 	return r < 0 ? r : open_in(root, path);
+}
+
+static int open_target(int root, const char *path, int create)
+{
+	if (create == CREATE_NONE)
+		return open_in(root, path);
+	return create == CREATE_DIR ? open_dir_in(root, path, 0755) : open_file_in(root, path, 0755);
+}
+
+/*
+ * Where proc and sysfs go. Behind a link into a volume, somebody else who has that volume could move the place away, and what is masked and closed
+ * later would be another directory.
+ */
+static int open_ordinary(int root, const char *path)
+{
+	int fd = open_plain_in(root, path);
+
+	if (fd == -ENOENT) {
+		fd = open_dir_in(root, path, 0755);
+		if (fd < 0)
+			return fd;
+		close(fd);
+		fd = open_plain_in(root, path);
+	}
+	return fd;
 }
 
 static const char *proc_path(int fd, char out[32])
@@ -156,7 +244,13 @@ static int mount_in(const struct field *f)
 
 	if (root < 0)
 		return root;
-	target = open_target(root, f[MOUNT_IN_PATH].s, f[MOUNT_IN_CREATE].n);
+	if (!strcmp(f[MOUNT_IN_FSTYPE].s, "proc") || !strcmp(f[MOUNT_IN_FSTYPE].s, "sysfs")) {
+		target = open_ordinary(root, f[MOUNT_IN_PATH].s);
+		if (target == -ELOOP || target == -ENOTDIR)
+			return fail(-target, f[MOUNT_IN_PATH].s, "filesystem \"%s\" must be mounted on ordinary directory", f[MOUNT_IN_FSTYPE].s);
+	} else {
+		target = open_target(root, f[MOUNT_IN_PATH].s, f[MOUNT_IN_CREATE].n);
+	}
 	if (target < 0)
 		return fail(-target, f[MOUNT_IN_PATH].s, "cannot find or make the place to mount on");
 	if (mount(f[MOUNT_IN_SOURCE].len ? f[MOUNT_IN_SOURCE].s : f[MOUNT_IN_FSTYPE].s, proc_path(target, path),
@@ -182,6 +276,28 @@ static int mount_in(const struct field *f)
 	return r;
 }
 
+/* Owner and mode of what was just made. By its fd: a volume may be shared with somebody who puts a link in its place. */
+static int dress(int parent, const char *base, mode_t mode, uint32_t uid, uint32_t gid)
+{
+	int fd = openat(parent, base, O_PATH | O_NOFOLLOW | O_CLOEXEC), r = 0;
+	struct stat st;
+	char path[32];
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		r = -errno;
+	else if (S_ISLNK(st.st_mode))
+		r = -ELOOP;
+	else if ((st.st_uid != uid || st.st_gid != gid) && fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0)
+		r = -errno;
+	/* The owner goes first: to change it takes set-id bits away. */
+	else if ((st.st_mode & 07777) != (mode & 07777) && chmod(proc_path(fd, path), mode & 07777) < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
 static int mkdir_in(const struct field *f)
 {
 	int root = slot_fd(f[MKDIR_IN_ROOT].n), fd, parent, r = 0;
@@ -204,10 +320,8 @@ static int mkdir_in(const struct field *f)
 		return parent;
 	if (mkdirat(parent, base, mode) < 0)
 		r = -errno;
-	else if ((f[MKDIR_IN_UID].n || f[MKDIR_IN_GID].n) && fchownat(parent, base, f[MKDIR_IN_UID].n, f[MKDIR_IN_GID].n, AT_SYMLINK_NOFOLLOW) < 0)
-		r = -errno;
-	else if (fchmodat(parent, base, mode, 0) < 0)
-		r = -errno;
+	else
+		r = dress(parent, base, mode, f[MKDIR_IN_UID].n, f[MKDIR_IN_GID].n);
 	close(parent);
 	return r;
 }
@@ -250,10 +364,8 @@ static int mknod_in(const struct field *f)
 				r = unlinkat(parent, base, 0) < 0 || mknodat(parent, base, mode, dev) < 0 ? -errno : 0;
 		}
 	}
-	if (r == 0 && fchmodat(parent, base, mode & 07777, 0) < 0)
-		r = -errno;
-	if (r == 0 && fchownat(parent, base, f[MKNOD_IN_UID].n, f[MKNOD_IN_GID].n, AT_SYMLINK_NOFOLLOW) < 0)
-		r = -errno;
+	if (r == 0)
+		r = dress(parent, base, mode, f[MKNOD_IN_UID].n, f[MKNOD_IN_GID].n);
 	close(parent);
 	return r;
 }
@@ -273,7 +385,7 @@ static int pivot(uint64_t slot)
 	else if (fchdir(old) < 0 || mount(NULL, ".", NULL, MS_SLAVE | MS_REC, NULL) < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		r = -errno;
 	close(old);
-	return r;
+	return r < 0 ? r : let_go_of_host();
 }
 
 static int remount_readonly(const char *path)
@@ -283,16 +395,44 @@ static int remount_readonly(const char *path)
 	return 0;
 }
 
+int bind_fd(int source, const char *path, bool follow_link)
+{
+	int tree = syscall(SYS_open_tree, source, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH), r;
+
+	if (tree < 0)
+		return -errno;
+	r = syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH | (follow_link ? MOVE_MOUNT_T_SYMLINKS : 0)) < 0 ? -errno : 0;
+	close(tree);
+	return r;
+}
+
+/* In a /dev that others write to, it might be a link to what must not be seen. */
+static int open_null(void)
+{
+	int fd = open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) == 0 && is_null(&st))
+		return fd;
+	close(fd);
+	return -ENODEV;
+}
+
 static int mask_path(const char *path)
 {
 	static char empty[256];
+	static int null = -1;
+	struct stat st;
 
-	if (mount("/dev/null", path, NULL, MS_BIND, NULL) == 0)
-		return 0;
-	if (errno == ENOENT)
-		return access(path, F_OK) < 0 && errno == ENOENT ? 0 : fail(ENOENT, "/dev/null", "needed to mask %s", path);
-	if (errno != ENOTDIR)
-		return -errno;
+	if (stat(path, &st) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISDIR(st.st_mode)) {
+		if (null < 0)
+			null = open_null();
+		return null < 0 ? fail(-null, "/dev/null", "it is needed to mask %s, and is not the null device", path) : bind_fd(null, path, true);
+	}
 	/* One empty directory covers them all: a file system of its own for each would take longer than all other masks. */
 	if (empty[0] && mount(empty, path, NULL, MS_BIND, NULL) == 0)
 		return 0;

@@ -8,6 +8,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef TIOCGPTPEER
@@ -64,8 +65,9 @@ static int open_console(const char *mount_at)
 		int fd = open(mount_at, O_CREAT | O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK, 0620);
 		if (fd >= 0)
 			close(fd);
-		if (mount(path, mount_at, NULL, MS_BIND, NULL) < 0)
-			return -errno;
+		r = bind_fd(slave, mount_at, false);
+		if (r < 0)
+			return fail(-r, mount_at, "cannot put the terminal there");
 	}
 	setsid();
 	if (ioctl(slave, TIOCSCTTY, 0) < 0)
@@ -154,13 +156,35 @@ static int exec_program(const struct field *f)
 	return exec_error(argv[0], errno, "exec");
 }
 
+/* An image says where. A link such as /proc/self/fd/7 would lead to what this process still has open, or is allowed to see. */
+static int change_dir(const char *path, bool create)
+{
+	char at[4096];
+	int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), fd, r;
+
+	if (root < 0)
+		return -errno;
+	fd = create ? open_dir_in(root, path, 0755) : open_in(root, path);
+	close(root);
+	if (fd < 0)
+		return fd;
+	r = fchdir(fd) < 0 ? -errno : 0;
+	close(fd);
+	if (r < 0)
+		return r;
+	/* What lies outside of the root has no path. */
+	if (syscall(SYS_getcwd, at, sizeof at) < 0)
+		return -errno;
+	return at[0] == '/' ? 0 : fail(EXDEV, path, "it lies outside of the container");
+}
+
 int op_start(const struct op *op)
 {
 	const struct field *f = op->f;
 
 	switch (op->code) {
 	case OP_MILESTONE:
-		return send(g.sync, "C", 1, MSG_NOSIGNAL) < 0 && errno != EPIPE ? -errno : 0;
+		return send(g.sync, "C", 1, MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET ? -errno : 0;
 	case OP_WAIT_MILESTONE:
 		return await('C');
 	case OP_WAIT_PARENT:
@@ -180,15 +204,7 @@ int op_start(const struct op *op)
 	case OP_SETDOMAINNAME:
 		return setdomainname(f[0].s, f[0].len) < 0 ? -errno : 0;
 	case OP_CHDIR:
-		if (chdir(f[CHDIR_PATH].s) == 0)
-			return 0;
-		if (errno == ENOENT && f[CHDIR_CREATE].n) {
-			int r = mkdirs(f[CHDIR_PATH].s, 0755);
-			if (r < 0)
-				return r;
-			return chdir(f[CHDIR_PATH].s) < 0 ? -errno : 0;
-		}
-		return -errno;
+		return change_dir(f[CHDIR_PATH].s, f[CHDIR_CREATE].n);
 	case OP_CONSOLE:
 		return open_console(f[CONSOLE_MOUNT_AT].s);
 	case OP_PARK: {

@@ -27,11 +27,11 @@ static int read_text(const char *path, struct text *text)
 	struct stat st;
 	size_t len = 0;
 	ssize_t n;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int fd = open_file_inside(path);
 
 	text->at = NULL;
 	if (fd < 0)
-		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : fail(errno, path, "cannot be read");
+		return fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP ? 0 : fail(-fd, path, "cannot be read");
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		close(fd);
 		return 0;
@@ -183,7 +183,7 @@ int op_user_name(const struct field *f)
 	int r;
 
 	if (f[USER_NAME_USER].len >= sizeof user)
-		return fail(ENAMETOOLONG, f[USER_NAME_USER].s, "the user's name");
+		return fail(ENAMETOOLONG, f[USER_NAME_USER].s, "the user's name is too long");
 	strcpy(user, f[USER_NAME_USER].s);
 	group = strchr(user, ':');
 	if (group)

@@ -64,7 +64,7 @@ export const opTable = {
 
   // namespaces
   openNs: { code: 50, in: 'hp', fields: { slot: 'slot', path: 'str' } },
-  /** setns; `flags` is CLONE_NEW*. In a launch's host phase only CLONE_NEWPID is sensible: the shim itself stays where it is. */
+  /** setns; `flags` is CLONE_NEW*. A child that enters a mount namespace closes all slots. In a launch's host phase only CLONE_NEWPID is sensible: the shim itself stays where it is. */
   setNs: { code: 51, in: 'hc', fields: { slot: 'slot', flags: 'u32' } },
   unshare: { code: 52, in: 'hc', fields: { flags: 'u32' } },
   /** Makes a file and binds a namespace on it. */
@@ -126,7 +126,7 @@ export const opTable = {
     in: 'hc',
     fields: { slot: 'slot', path: 'str', root: 'slot?', create: 'enum?:none|dir|file|like', propagation: 'u32?' },
   },
-  /** mount(2) at a path inside `root`. With MS_BIND the source is a host path and the other flags are applied by a remount. */
+  /** mount(2) at a path inside `root`; proc and sysfs behind no link. With MS_BIND the source is a host path and the other flags are applied by a remount. */
   mountIn: {
     code: 95,
     in: 'c',
@@ -151,7 +151,7 @@ export const opTable = {
     in: 'c',
     fields: { root: 'slot', path: 'str', mode: 'u32', major: 'u32?', minor: 'u32?', uid: 'u32?', gid: 'u32?' },
   },
-  /** pivot_root by fd; the old root is detached. Paths of later ops are the container's. */
+  /** pivot_root by fd; the old root is detached. Paths of later ops are the container's; all slots are closed. */
   pivot: { code: 99, in: 'c', fields: { root: 'slot' } },
   chroot: { code: 100, in: 'hc', fields: { root: 'slot' } },
   /** Remounts read-only, keeping the mount's other flags. */
@@ -169,6 +169,7 @@ export const opTable = {
   seccomp: { code: 108, in: 'c', fields: { filter: 'bytes', flags: 'u32?' } },
   /** Keeps capabilities until `caps`. umask -1: unchanged. Stdio is given to the user. */
   user: { code: 109, in: 'c', fields: { uid: 'u32', gid: 'u32', groups: 'u32s?', umask: 'i32' } },
+  /** Never by a link of /proc such as /proc/self/fd/7, and never to what lies outside of the root. */
   chdir: { code: 110, in: 'c', fields: { path: 'str', create: 'bool?' } },
   /** sched_setattr. */
   scheduler: {

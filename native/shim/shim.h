@@ -95,6 +95,12 @@ int op_process(const struct op *op);
 int op_identity(const struct op *op);
 int op_start(const struct op *op);
 int op_user_name(const struct field *f);
+/* Resolved inside a root that somebody else wrote: no link leads out of it, least of all those of /proc. Answers an O_PATH fd. */
+int open_in(int root, const char *path);
+/* A file of the root that this process is in, for reading; no link of /proc is followed. */
+int open_file_inside(const char *path);
+/* As open_in, for a directory, which is made with its parents if missing. */
+int open_dir_in(int root, const char *path, mode_t mode);
 /* Sets ids, groups and umask (unless negative); capabilities are kept. */
 int become(uint32_t uid, uint32_t gid, const gid_t *groups, size_t n, int64_t mask);
 /* HOME for exec; empty: unknown. */
@@ -102,15 +108,21 @@ extern char g_home[1024];
 int write_file(const char *path, const void *data, size_t len, int flags, mode_t mode);
 int mkdirs(const char *path, mode_t mode);
 int child_sync(void);
+/* Binds what is open on a path. */
+int bind_fd(int source, const char *path, bool follow_link);
 
 /* fd.c */
 int send_fd(int socket, char tag, int fd);
 ssize_t recv_fd(int socket, void *buffer, size_t size, int *fd);
 int write_all(int fd, const void *data, size_t len);
 ssize_t read_small(const char *path, char *buffer, size_t size);
+struct stat;
+bool is_null(const struct stat *st);
 uint64_t start_time(pid_t pid);
 void nano_time(char out[40]);
 void plain_signals(void);
+/* In the child, once its paths are the container's: nothing of the host's stays open. */
+int let_go_of_host(void);
 
 /* msg.c: frames */
 size_t error_payload(unsigned char *out, const struct error *error);
@@ -120,7 +132,10 @@ unsigned char *put64(unsigned char *p, uint64_t v);
 unsigned char *putstr(unsigned char *p, const char *s, size_t max);
 
 /* zygote.c, helper.c, launch.c, loop.c */
-int zygote_main(int control, int lock);
+/* init.c: NULL-terminated command line; answers the exit status */
+int init_main(char **argv);
+
+int zygote_main(char **argv);
 void helper_main(struct plan plan, int control, uint32_t deadline_ms) __attribute__((noreturn));
 void launch_main(struct plan setup, struct plan plan, int control, int lock) __attribute__((noreturn));
 
@@ -129,8 +144,9 @@ int spare_fd(void);
 int spare_wait(void);
 void spare_work(void);
 void spare_take(void);
-bool spare_fits(const struct op *clone_op);
-int spare_enter(const struct op *clone_op);
+bool spare_fits(struct plan plan);
+void spare_inherit(struct plan plan);
+int spare_enter(void);
 void spare_gone(void);
 void spare_drop(void);
 
@@ -152,6 +168,7 @@ struct running {
 	unsigned char *plan;
 	size_t plan_len;
 	bool sync_pending;
+	bool own_mounts;	/* it was born with a mount namespace of its own */
 };
 void loop_run(struct running *run) __attribute__((noreturn));
 

@@ -1,6 +1,7 @@
 /*
  * A network namespace made ahead: making one takes longer than any other step of a start. The zygote keeps one by its fd, whose end is its end, and
- * makes the next while nobody waits. It takes after the host's settings as they are when it is made, so it is made anew before it is old.
+ * makes the next while nobody waits. It takes after the host's settings as they are when it is made, so it is made anew before it is old, and none is
+ * made before the first start: until then drivers change these settings (ip_forward).
  */
 #include "shim.h"
 #include "conn.h"
@@ -16,7 +17,7 @@
 static int spare = -1;
 /* From the process that makes one. */
 static int coming = -1;
-static int64_t due;
+static int64_t due = INT64_MAX;
 
 int spare_fd(void)
 {
@@ -27,7 +28,7 @@ int spare_wait(void)
 {
 	int64_t left = due - now_ms();
 
-	return coming >= 0 ? -1 : left < 0 ? 0 : (int)left;
+	return coming >= 0 || due == INT64_MAX ? -1 : left < 0 ? 0 : (int)left;
 }
 
 void spare_work(void)
@@ -69,19 +70,34 @@ void spare_take(void)
 	coming = -1;
 }
 
-bool spare_fits(const struct op *clone_op)
+bool spare_fits(struct plan plan)
 {
-	const struct field *f = clone_op->f;
+	struct op op;
 
-	return (uint32_t)f[CLONE_FLAGS].n & CLONE_NEWNET && !((uint32_t)f[CLONE_FLAGS].n & CLONE_NEWUSER);
+	return plan_has(plan, PHASE_CLONE, OP_CLONE, &op) && (uint32_t)op.f[CLONE_FLAGS].n & CLONE_NEWNET &&
+	       !((uint32_t)op.f[CLONE_FLAGS].n & CLONE_NEWUSER);
+}
+
+/* In a shim that was just forked. One that has no use for the spare must not keep its namespace alive. */
+void spare_inherit(struct plan plan)
+{
+	int fd = spare;
+
+	if (!spare_fits(plan)) {
+		spare_drop();
+		return;
+	}
+	spare = -1;
+	spare_drop();
+	spare = fd;
 }
 
 /* In the shim: enters the spare for the clone to be born in; answers the way back, or -1. */
-int spare_enter(const struct op *clone_op)
+int spare_enter(void)
 {
 	int home;
 
-	if (spare < 0 || !spare_fits(clone_op))
+	if (spare < 0)
 		return -1;
 	home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (home >= 0 && setns(spare, CLONE_NEWNET) < 0) {

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -16,6 +17,9 @@
 
 #define HEAD 16
 #define HELPERS 256
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x10u
+#endif
 
 static struct { uint32_t id; pid_t pid; } helpers[HELPERS];
 
@@ -92,6 +96,7 @@ static void serve(unsigned char *message, size_t len, int control, int memory, i
 	}
 	if (!split(data + used, size - used, &second, &used))
 		refuse(control, "truncated plan");
+	spare_inherit(second);
 	launch_main(first, second, control, lock);
 }
 
@@ -99,19 +104,51 @@ static void serve(unsigned char *message, size_t len, int control, int memory, i
 static bool takes_spare(const unsigned char *message, size_t len)
 {
 	struct plan first, second;
-	struct op clone_op;
 	size_t used;
 
 	return split(message + HEAD, len - HEAD, &first, &used) && split(message + HEAD + used, len - HEAD - used, &second, &used) &&
-	       plan_has(second, PHASE_CLONE, OP_CLONE, &clone_op) && spare_fits(&clone_op);
+	       spare_fits(second);
 }
 
-int zygote_main(int control, int lock)
+/*
+ * Containers reach the program of a process that is about to join them by /proc/PID/exe, and could write to it (CVE-2019-5736). So zygote, shims and
+ * children run a copy that nobody can write to. 0: this is the copy.
+ */
+static int run_sealed(char **argv)
 {
+	int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), copy;
+	struct stat st;
+	off_t at = 0;
+
+	if (self < 0 || fstat(self, &st) < 0)
+		return -errno;
+	if (fcntl(self, F_GET_SEALS) > 0 && fcntl(self, F_GET_SEALS) & F_SEAL_WRITE)
+		return close(self);
+	/* Kernels before 6.3 do not know the first. */
+	copy = syscall(SYS_memfd_create, "tsd-shim", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+	if (copy < 0 && errno == EINVAL)
+		copy = syscall(SYS_memfd_create, "tsd-shim", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (copy < 0)
+		return -errno;
+	while (at < st.st_size)
+		if (sendfile(copy, self, &at, st.st_size - at) <= 0)
+			return -EIO;
+	if (fcntl(copy, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return -errno;
+	syscall(SYS_execveat, copy, "", argv, environ, AT_EMPTY_PATH);
+	return -errno;
+}
+
+int zygote_main(char **argv)
+{
+	int control = atoi(argv[2]), lock = atoi(argv[3]);
+
 	unsigned char *message = region(HEAD + ZYGOTE_INLINE);
 	sigset_t set;
 	int sigfd;
 
+	if (run_sealed(argv) < 0)
+		return 3;
 	setsid();
 	if (chdir("/") < 0)
 		return 1;

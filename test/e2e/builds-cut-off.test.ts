@@ -77,6 +77,19 @@ cutTest('a client that goes away cancels its build, and nothing remains', async 
   })
 })
 
+cutTest('a daemon that is stopped cancels its builds first', async (t) => {
+  await withDaemon(t, async (d) => {
+    const client = start(d, context(d, 'FROM busybox\nRUN trap "" TERM; sleep 1000\n'))
+    const exited = new Promise((resolve) => client.once('exit', resolve))
+    await until(t, 'the step runs', async () => (await d.ok('ps', '-q')) !== '')
+    await d.signal('SIGTERM')
+    t.not(await exited, 0)
+    await d.boot()
+    t.is(await d.ok('ps', '-aq'), '')
+    t.deepEqual(leftovers(d), [])
+  })
+})
+
 cutTest('a daemon killed at any moment of a build leaves no half image, no container and no mount', async (t) => {
   await withDaemon(t, async (d) => {
     const before = await actualWorld(d)

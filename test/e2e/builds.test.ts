@@ -370,6 +370,8 @@ daemonTest('steps run with the limits that were asked for', async (t, d) => {
     'RUN ulimit -n > /ulimit; grep -c . /proc/net/dev > /devices; cat /etc/hosts > /hosts',
     'RUN grep " /dev/shm " /proc/mounts > /shm',
     'RUN --network=host grep -c . /proc/net/route > /route',
+    'RUN grep NoNewPrivs /proc/self/status > /more; grep Cpus_allowed_list /proc/self/status >> /more; grep -c /of-a-build/ /proc/self/cgroup >> /more',
+    'RUN cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/memory/memory.memsw.limit_in_bytes > /v1 2>/dev/null; true',
     '',
   ].join('\n')
   const args = [
@@ -386,13 +388,25 @@ daemonTest('steps run with the limits that were asked for', async (t, d) => {
     '--network',
     'none',
   ]
-  await built(d, context(d, dockerfile), '-t', 'limits', ...args)
+  args.push('--security-opt', 'no-new-privileges', '--cpuset-cpus', '0', '--cpu-quota', '30000', '--cpu-period', '60000')
+  args.push('--cgroup-parent', `${d.cgroupParent}/of-a-build`)
+  for (const client of ['docker', 'tsd'] as const) {
+    const { code, stderr } = await d[client]('build', '--no-cache', '-t', 'limits', ...args, context(d, dockerfile))
+    t.is(code, 0, stderr)
+    await limitsHold(t, d)
+  }
+})
+
+async function limitsHold(t: ExecutionContext, d: TestDaemon): Promise<void> {
   t.regex(await sh(d, 'limits', 'cat /limits'), /^67108864/)
+  t.regex(await sh(d, 'limits', 'cat /more'), /^NoNewPrivs:\t1\nCpus_allowed_list:\t0\n[1-9]/)
+  const quota = await sh(d, 'limits', 'cat /v1')
+  if (quota !== '') t.regex(quota, /^30000/)
   // Two lines of head, and lo.
   t.is(await sh(d, 'limits', 'cat /ulimit /devices'), '100\n3')
   t.regex(await sh(d, 'limits', 'cat /hosts'), /10\.9\.8\.7\s+far/)
   t.regex(await sh(d, 'limits', 'cat /shm'), /size=2048k/)
-})
+}
 
 daemonTest('what cannot be built says why', async (t, d) => {
   const failing = await fails(t, d, 'FROM busybox\nRUN exit 7\n', /The command '\/bin\/sh -c exit 7' returned a non-zero code: 7/)

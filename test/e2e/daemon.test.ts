@@ -4,6 +4,7 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
+import { ClassicLevel } from 'classic-level'
 import { TestDaemon } from '../fixtures/daemon.js'
 import { tempDir } from '../fixtures/root.js'
 import { daemonSuite } from '../fixtures/suite.js'
@@ -67,6 +68,36 @@ daemonTest('a second daemon says whose the data root, the exec root and the sock
   t.is(fs.readFileSync(path.join(d.dir, 'tsd.pid'), 'utf8').trim(), String(d.pid))
   t.is(await d.ok('exec', 'lives', 'echo', 'untouched'), 'untouched')
   t.is(await d.ok('run', '--rm', 'busybox', 'echo', 'its zygote lives'), 'its zygote lives')
+})
+
+daemonTest('a data root or a ledger that a newer daemon wrote is refused by name, and left as it is', async (t, d) => {
+  await d.signal('SIGTERM')
+  const setVersion = async (version: string): Promise<void> => {
+    const store = new ClassicLevel<string, string>(path.join(d.dataRoot, 'meta'))
+    await store.put('!version', version)
+    await store.close()
+  }
+  await setVersion('99')
+  const newer = await t.throwsAsync(d.boot())
+  t.regex(
+    newer.message,
+    new RegExp(
+      `^tsd daemon: metadata store ${d.dataRoot}/meta has version 99, this daemon knows up to 1: start the newer tsd that wrote it`,
+      'm',
+    ),
+  )
+  await setVersion('1')
+  const ledger = path.join(d.execRoot, 'ledger')
+  const before = fs.readFileSync(ledger)
+  fs.writeFileSync(ledger, '{"version":99}\n')
+  t.regex(
+    (await t.throwsAsync(d.boot())).message,
+    /^tsd daemon: .*\/ledger was written by a newer tsd \(ledger version 99, this one knows 1\)/m,
+  )
+  t.is(fs.readFileSync(ledger, 'utf8'), '{"version":99}\n')
+  fs.writeFileSync(ledger, before)
+  await d.boot()
+  t.is(await d.ok('run', '--rm', 'busybox', 'echo', 'as before'), 'as before')
 })
 
 daemonTest('SIGHUP applies what can change, says what needs a restart, and survives a broken file', async (t, d) => {
@@ -166,10 +197,34 @@ daemonTest('flags go before the file; --timings and --trace-blocking print what 
   await d.ok('run', '--rm', 'busybox', 'true')
   await sleep(700)
   const log = d.log.slice(before)
-  for (const step of ['boot', 'fence', 'discover drivers', 'choose graph driver', 'graph/overlay2', 'restore', 'listen'])
+  for (const step of [
+    'boot',
+    'load node and the engine',
+    'configuration',
+    'fence',
+    'discover drivers',
+    'choose graph driver',
+    'graph/overlay2',
+    'restore',
+    'listen',
+  ])
     t.regex(log, new RegExp(` ms {2}\\+ .* ${step}\\n`), step)
   t.regex(log, /blocking: \d+\.\d ms in \S+.*\(\w+/)
   t.regex((await d.api('GET', '/tsd/v1/daemon/timings')).body.toString(), /"name":"choose graph driver"/)
   d.options.config = {}
   d.options.args = []
+})
+
+daemonTest('an emptied data root starts anew beside what the exec root still knows', async (t) => {
+  const d = await TestDaemon.start()
+  try {
+    await d.signal('SIGTERM')
+    fs.rmSync(d.dataRoot, { recursive: true })
+    await d.boot()
+    t.is(await d.ok('network', 'ls', '--format', '{{.Name}} {{.Driver}}'), 'bridge bridge\nhost host\nnone null')
+    await d.loadBusybox()
+    for (const network of ['bridge', 'host', 'none']) t.is(await d.ok('run', '--rm', '--network', network, 'busybox', 'echo', 'up'), 'up')
+  } finally {
+    await d.destroy()
+  }
 })

@@ -10,6 +10,7 @@ import {
   fingerprint,
   importTar,
   load,
+  peakGrowth,
   rawHeader,
   rawTar,
   refusal,
@@ -59,6 +60,34 @@ async function taken(t: ExecutionContext, d: TestDaemon, answer: Promise<Answer>
 
 async function dropped(t: ExecutionContext, d: TestDaemon): Promise<void> {
   t.is((await d.api('DELETE', '/images/hostile?force=1')).status, 200)
+}
+
+const pax = (records: Record<string, string>): RawEntry => ({
+  name: 'PaxHeader',
+  type: 'x',
+  content: Object.entries(records)
+    .map(([key, value]) => {
+      const rest = Buffer.byteLength(` ${key}=${value}\n`)
+      const digits = String(rest + String(rest).length).length
+      return `${rest + digits} ${key}=${value}\n`
+    })
+    .join(''),
+})
+
+/** A header whose size field holds these bytes. */
+function sizedHeader(size: Buffer): Buffer {
+  const header = rawHeader({ name: 'f' })
+  size.copy(header, 124)
+  header.write('        ', 148)
+  header.write(
+    `${header
+      .reduce((total, byte) => total + byte, 0)
+      .toString(8)
+      .padStart(6, '0')}\0 `,
+    148,
+    'latin1',
+  )
+  return header
 }
 
 const layer = (...entries: RawEntry[]): HostileImage => ({ layers: [rawTar(entries)] })
@@ -187,6 +216,53 @@ for (const [way, upload] of [
       await refused(t, d, /not supported/, raw(Buffer.concat([magic, Buffer.alloc(1000)])))
   })
 
+  daemonTest(`${way}: headers that lie, and whiteouts of what is no name, are refused`, async (t, d) => {
+    await contained(t, d, async () => {
+      const attacks: [RawEntry[], RegExp][] = [
+        [[pax({ path: '../../escape' }), { name: 'x', content: '1' }], /leads out of the root/],
+        [[pax({ path: 'c'.repeat(300) }), { name: 'x', content: '1' }], /ENAMETOOLONG|too long/],
+        [[{ name: '././@LongLink', type: 'L', content: 'l'.repeat(1 << 20) }, { name: 'x' }], /ENAMETOOLONG|too long/],
+        [[pax({ path: 'p'.repeat(20 << 20) }), { name: 'x' }], /extended header of \d+ bytes is too long/],
+        [[pax({ path: 'a\0b' }), { name: 'x' }], /NUL/],
+        [[pax({ linkpath: '/etc/shadow' }), { name: 'x', type: '1', linkname: 'x' }], /hard link/],
+        [[{ name: 'h', type: '1', linkname: 'h' }], /hard link/],
+        [[pax({ size: '-5' }), { name: 'x', content: '1' }], /pax size is no number/],
+        [[pax({ size: '1e3' }), { name: 'x', content: '1' }], /pax size is no number/],
+        [[pax({ size: '99999999999999' }), { name: 'x', content: '1' }], /unpacks to more than|out of range|truncated/],
+        [[{ name: 'p', type: 'x', content: '999999 path=x\n' }, { name: 'x' }], /malformed pax header/],
+        [[{ name: 'p', type: 'x', content: '0 path=x\n' }, { name: 'x' }], /malformed pax header/],
+        [[{ name: 's', type: 'S', content: '1' }], /sparse files are not supported/],
+        [
+          [
+            pax({ 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.name': '../sp', 'GNU.sparse.realsize': '1' }),
+            { name: 'x' },
+          ],
+          /sparse files are not supported/,
+        ],
+        [[{ name: 'z', type: 'Z' }], /unknown entry type/],
+        [[{ name: '', content: '1' }], /root can only be a directory/],
+        [[{ name: '.wh...' }], /whiteout names no file/],
+        [[{ name: 'd/.wh...' }], /whiteout names no file/],
+        [[{ name: '.wh..' }], /whiteout names no file/],
+        [[{ name: '.wh.' }], /whiteout names no file/],
+      ]
+      for (const [entries, reason] of attacks) await refused(t, d, reason, upload(d, layer(...entries)))
+      for (const [size, reason] of [
+        ['ffffffffffffffffffffff00', /size is negative/],
+        ['80000000ffffffffffffffff', /size is out of range/],
+        [Buffer.from('-0000000010\0').toString('hex'), /no octal number/],
+      ] as const)
+        await refused(t, d, reason, upload(d, { layers: [Buffer.concat([sizedHeader(Buffer.from(size, 'hex')), Buffer.alloc(1024)])] }))
+      const root = await taken(
+        t,
+        d,
+        upload(d, layer(pax({ path: 'a/'.repeat(1500) + 'f' }), { name: 'x', content: 'deep' }, { name: '.wh..wh..opq' }, { name: 'k' })),
+      )
+      t.true(fs.existsSync(path.join(root, 'k')))
+      await dropped(t, d)
+    })
+  })
+
   daemonTest(`${way}: an upload that its sender breaks off leaves nothing`, async (t, d) => {
     const before = stored(d)
     const body = new Readable({ read: () => undefined })
@@ -264,6 +340,58 @@ daemonTest('load: digests that do not fit are refused', async (t, d) => {
     ),
   )
   await dropped(t, d)
+})
+
+daemonTest('load: images of one archive may share files, which stay', async (t, d) => {
+  const content = rawTar([{ name: 'f', content: 'shared' }])
+  const one = '{"Config": "config.json", "Layers": ["layer0.tar"], "RepoTags": ["hostile:latest"]}'
+  t.is(refusal(await load(d, archiveOf({ layers: [content], manifest: `[${one},${one},${one}]` }))), '')
+  const blobs = fs.readdirSync(path.join(d.dataRoot, 'content/blobs/sha256'))
+  t.true(blobs.includes(sha256(content)))
+  await dropped(t, d)
+  const many = `[${`${one},`.repeat(20_000).slice(0, -1)}]`
+  const { result, growth } = await peakGrowth(d.pid, () => load(d, archiveOf({ layers: [content], manifest: many })))
+  t.regex(refusal(result), /manifest\.json" has \d+ bytes, at most/)
+  t.true(growth < 64, `${growth} MB over idle`)
+})
+
+daemonTest('what an image asks to be run as is refused where it makes no sense', async (t, d) => {
+  const content = rawTar([{ name: 'f', content: 'x' }])
+  const taken: [Record<string, unknown>, RegExp][] = [
+    [{ Env: ['=x'] }, /invalid environment variable/],
+    [{ User: 'root\nroot' }, /unable to find user/],
+    [{ User: 'a'.repeat(5000) }, /too long/],
+    [{ User: '-1:-1' }, /unable to find user/],
+    [{ User: '4294967295' }, /unable to find user/],
+    [{ WorkingDir: '../../..' }, /needs to be an absolute path/],
+    [{ WorkingDir: `/${'a/'.repeat(3000)}` }, /chdir to cwd/],
+    [{ Volumes: { rel: {} } }, /mount path must be absolute/],
+    [{ Volumes: { '/proc': {} } }, /inside \/proc/],
+    [{ Volumes: { '/': {} } }, /destination can't be '\/'/],
+    [{ ExposedPorts: { '99999/tcp': {} } }, /invalid containerPort/],
+  ]
+  const configuration = (config: unknown): string =>
+    JSON.stringify({ os: 'linux', config, rootfs: { type: 'layers', diff_ids: [`sha256:${sha256(content)}`] } })
+  for (const [config, reason] of taken) {
+    t.is(refusal(await load(d, archiveOf({ layers: [content], config: configuration(config) }))), '')
+    const { code, stderr } = await d.docker('run', '--rm', 'hostile', '/f')
+    t.not(code, 0)
+    t.regex(stderr, reason)
+    await dropped(t, d)
+  }
+  for (const config of [
+    { Env: ['A=\0b'] },
+    { User: 'a\0' },
+    { WorkingDir: '/a\0' },
+    { Entrypoint: { a: 1 } },
+    { Entrypoint: [1] },
+    { Entrypoint: '/f' },
+    { Labels: { a: 1 } },
+    { Healthcheck: { Test: 'x' } },
+    { Shell: 5 },
+    { OnBuild: [1] },
+  ])
+    await refused(t, d, /invalid image configuration/, load(d, archiveOf({ layers: [content], config: configuration(config) })))
 })
 
 daemonTest('load: broken JSON and lying manifests are refused by name', async (t, d) => {

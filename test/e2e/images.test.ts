@@ -214,6 +214,10 @@ daemonTest('an image in use is refused in the words of Docker, and survives its 
     '-f',
     short,
   )
+  t.is(await d.ok('ps', '--format', '{{.Image}}'), 'used:1')
+  await d.ok('tag', 'busybox', 'used:1')
+  t.is(await d.ok('ps', '--format', '{{.Image}}'), short, 'the name means another image now')
+  await d.ok('tag', id, 'used:1')
   await d.ok('stop', '-t', '0', 'user')
   await fails(
     t,

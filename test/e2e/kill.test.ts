@@ -3,8 +3,8 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { TestDaemon } from '../fixtures/daemon.js'
-import { missing, mountsBelow, tempDir } from '../fixtures/root.js'
-import { actualWorld, expectedWorld } from '../fixtures/world.js'
+import { missing, mountsBelow } from '../fixtures/root.js'
+import { actualWorld, expectedWorld, foreign } from '../fixtures/world.js'
 
 const lacking = missing('root', 'busybox', 'docker', 'ip', 'nft')
 const killTest = (name: string, body: (t: ExecutionContext) => Promise<void>): void => {
@@ -50,6 +50,23 @@ function randomFrom(seed: number): (below: number) => number {
     state >>>= 0
     return state % below
   }
+}
+
+/**
+ * Addresses and ports have no fact of their own: that of their endpoint stands for them; for a network its record does. Mounts and namespaces
+ * on the host are made for runc only.
+ */
+const ledgerKinds = {
+  intend: ['shim', 'exec', 'snapshot', 'endpoint', 'address', 'port', 'volume-mount', 'exec-shim', 'mount', 'netns', 'network'],
+  fact: ['shim', 'exec', 'snapshot', 'endpoint', 'volume-mount', 'exec-shim', 'mount', 'netns'],
+} as const
+
+/** Intents in the ledger since the daemon has started. */
+function intents(d: TestDaemon): { kind: string; key: string }[] {
+  const lines = fs.readFileSync(path.join(d.execRoot, 'ledger'), 'utf8').split('\n')
+  return lines
+    .filter((line) => line.startsWith('{"t":"i"'))
+    .flatMap((line) => (JSON.parse(line) as { r: { kind: string; key: string }[] }).r)
 }
 
 killTest('containers, their output and published ports outlive kill -9 of the daemon, and are adopted', async (t) => {
@@ -105,14 +122,11 @@ killTest('200 mixed operations under random kills leave exactly what the API say
   t.log(`replay with TSD_TEST_SEED=${seed}`)
   const random = randomFrom(seed)
   await withDaemon(t, async (d, base) => {
-    // Names like ours that are not ours must come through untouched.
-    t.is((await d.host('ip', 'link', 'add', 'vethplanted0', 'type', 'veth', 'peer', 'name', 'vethplanted1')).code, 0)
+    t.is((await d.host('ip', 'link', 'add', foreign.link, 'type', 'veth', 'peer', 'name', foreign.peer)).code, 0)
     const hierarchy = fs.existsSync('/sys/fs/cgroup/memory') ? '/sys/fs/cgroup/memory' : '/sys/fs/cgroup'
-    const plantedCgroup = `${hierarchy}${d.cgroupParent}-planted/${'ab'.repeat(32)}`
+    const plantedCgroup = path.join(hierarchy, d.cgroupParent, foreign.cgroup)
     fs.mkdirSync(plantedCgroup, { recursive: true })
-    t.teardown(() => [plantedCgroup, path.dirname(plantedCgroup)].forEach((dir) => fs.rmdirSync(dir)))
-    // Beside the daemon's own rootfs mounts, under a name such as they have.
-    const plantedMount = path.join(tempDir(t, 'planted'), 'run/rootfs', `${'ab'.repeat(10)}-1`)
+    const plantedMount = path.join(d.execRoot, foreign.mount)
     fs.mkdirSync(plantedMount, { recursive: true })
     t.is((await d.host('mount', '-t', 'tmpfs', 'tsd', plantedMount)).code, 0)
     const names = ['aa', 'bb', 'cc', 'dd', 'ee', 'ff']
@@ -138,38 +152,43 @@ killTest('200 mixed operations under random kills leave exactly what the API say
       () => d.api('DELETE', `/volumes/v${random(3)}`),
       () => d.api('POST', '/networks/create', { Name: `n${random(3)}` }),
       () => d.api('DELETE', `/networks/n${random(3)}`),
+      () => d.api('POST', `/networks/n${random(3)}/connect`, { Container: pick() }),
+      () => d.api('POST', `/networks/n${random(3)}/disconnect`, { Container: pick(), Force: random(2) === 0 }),
     ]
     let kills = 0
+    let lastKill = 0
+    const kinds = new Set<string>()
     for (let done = 0; done < 200;) {
       const batch = Array.from({ length: 1 + random(5) }, async () => {
         await operations[random(operations.length)]?.().catch(() => undefined)
       })
       done += batch.length
-      if (random(5) === 0) {
+      if (random(5) === 0 || done - lastKill > 25) {
         await sleep(random(40))
         await d.signal('SIGKILL')
         await Promise.all(batch)
+        for (const { kind } of intents(d)) kinds.add(kind)
         await d.boot()
         kills += 1
+        lastKill = done
       } else await Promise.all(batch)
     }
     t.log(`${kills} kills`)
     t.true(kills > 5)
+    t.deepEqual(
+      [...kinds].filter((kind) => !(ledgerKinds.intend as readonly string[]).includes(kind)),
+      [],
+      'kinds that have no test of their own',
+    )
     await d.killAndRestart()
     await settledWorld(t, d, base)
-    t.is((await d.host('ip', 'link', 'show', 'vethplanted0')).code, 0)
+    t.is((await d.host('ip', 'link', 'show', foreign.link)).code, 0)
     t.true(fs.existsSync(plantedCgroup))
     t.deepEqual(mountsBelow(plantedMount), [plantedMount])
     for (const name of names) await d.api('DELETE', `/containers/${name}?force=1&v=1`)
     await settledWorld(t, d, base)
   })
 })
-
-/** Addresses and ports have no fact of their own: that of their endpoint stands for them. Mounts and namespaces on the host are made for runc only. */
-const ledgerKinds = {
-  intend: ['shim', 'exec', 'snapshot', 'endpoint', 'address', 'port', 'volume-mount', 'exec-shim', 'mount', 'netns'],
-  fact: ['shim', 'exec', 'snapshot', 'endpoint', 'volume-mount', 'exec-shim', 'mount', 'netns'],
-} as const
 
 for (const step of ['intend', 'fact'] as const) {
   for (const kind of ledgerKinds[step]) {
@@ -191,12 +210,13 @@ for (const step of ['intend', 'fact'] as const) {
           const options = d.options as { env?: Record<string, string> }
           options.env = { NODE_OPTIONS: `--import=${hook}`, TSD_TEST_KILL_AT: `${step}:${kind}` }
           await d.boot()
-          const target = kind === 'exec-shim' ? 'other' : 'xx'
-          const call = async (): Promise<unknown> => {
-            if (target === 'xx') return d.api('POST', '/containers/xx/start')
+          const execute = async (): Promise<unknown> => {
             const created = await d.api('POST', '/containers/other/exec', { Cmd: ['sleep', '0.2'] })
             return d.api('POST', `/exec/${created.json<{ Id: string }>().Id}/start`, { Detach: true })
           }
+          const start = (): Promise<unknown> => d.api('POST', '/containers/xx/start')
+          const network = (): Promise<unknown> => d.api('POST', '/networks/create', { Name: 'nn' })
+          const call = kind === 'exec-shim' ? execute : kind === 'network' ? network : start
           const answer = await call().catch(() => 'cut')
           t.is(answer, 'cut', `the daemon never wrote ${step} of ${kind}`)
           options.env = {}
@@ -206,6 +226,7 @@ for (const step of ['intend', 'fact'] as const) {
           t.is(await d.ok('inspect', '-f', '{{.State.Status}}', 'other'), 'running')
           await d.api('POST', '/containers/xx/start')
           t.is(await d.ok('inspect', '-f', '{{.State.Status}}', 'xx'), 'running')
+          if (kind === 'network') t.is((await d.api('POST', '/networks/create', { Name: 'nn' })).status, 201)
           // The world below is that of the native driver: runc keeps mounts on the host while it runs.
           if (runtime === 'runc') await d.ok('rm', '-f', 'xx')
           await settledWorld(t, d, base)
@@ -214,6 +235,66 @@ for (const step of ['intend', 'fact'] as const) {
     )
   }
 }
+
+for (const [verb, at] of [
+  ['connect', 'intend:endpoint'],
+  ['connect', 'fact:endpoint'],
+  ['disconnect', 'released:endpoint'],
+] as const)
+  killTest(
+    `killed at ${at} of a network ${verb}, the next daemon has a running container on the networks that its record says`,
+    async (t) => {
+      await withDaemon(t, async (d, base) => {
+        const networks = async (): Promise<string[]> =>
+          Object.keys(
+            (await d.api('GET', '/containers/xx/json')).json<{ NetworkSettings: { Networks: object } }>().NetworkSettings.Networks,
+          )
+        const links = async (): Promise<string> => (await d.ok('exec', 'xx', 'ls', '/sys/class/net')).split('\n').join(' ')
+        await d.ok('network', 'create', 'nn')
+        await d.ok('run', '-d', '--name', 'xx', 'busybox', 'sleep', '1000')
+        if (verb === 'disconnect') await d.ok('network', 'connect', 'nn', 'xx')
+        await d.signal('SIGKILL')
+        const hook = new URL('../fixtures/kill-at-ledger.js', import.meta.url).pathname
+        const options = d.options as { env?: Record<string, string> }
+        options.env = { NODE_OPTIONS: `--import=${hook}`, TSD_TEST_KILL_AT: at }
+        await d.boot()
+        t.is(await d.api('POST', `/networks/nn/${verb}`, { Container: 'xx' }).catch(() => 'cut'), 'cut')
+        options.env = {}
+        await d.signal('SIGKILL')
+        await d.boot()
+        await settledWorld(t, d, base)
+        t.deepEqual(await networks(), ['bridge'])
+        t.is(await links(), 'eth0 lo')
+        await d.ok('network', 'connect', 'nn', 'xx')
+        t.is(await links(), 'eth0 eth1 lo')
+        await settledWorld(t, d, base)
+      })
+    },
+  )
+
+killTest('a start that was cut off has used its holder up, also when the next daemon is killed at once', async (t) => {
+  await withDaemon(t, async (d) => {
+    await d.api('POST', '/containers/create?name=xx', { Image: 'busybox', Cmd: ['sleep', '1000'] })
+    await d.signal('SIGKILL')
+    const options = d.options as { env?: Record<string, string> }
+    const hook = new URL('../fixtures/kill-at-ledger.js', import.meta.url).pathname
+    options.env = { NODE_OPTIONS: `--import=${hook}`, TSD_TEST_KILL_AT: 'intend:endpoint' }
+    await d.boot()
+    t.is(await d.api('POST', '/containers/xx/start').catch(() => 'cut'), 'cut')
+    options.env = {}
+    const snapshots = (): string[] => intents(d).flatMap(({ kind, key }) => (kind === 'snapshot' ? [key] : []))
+    const [first = ''] = snapshots()
+    t.not(first, '')
+    await d.signal('SIGKILL')
+    await d.boot()
+    await d.killAndRestart()
+    t.false(snapshots().includes(first))
+    t.is((await d.api('POST', '/containers/xx/start')).status, 204)
+    const next = snapshots()
+    t.is(next.length, 1)
+    t.not(next[0], first)
+  })
+})
 
 killTest('a killed shim is reported as the end of its container, a killed zygote is replaced', async (t) => {
   await withDaemon(t, async (d, base) => {

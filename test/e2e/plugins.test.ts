@@ -6,6 +6,7 @@ import type { ExecutionContext } from 'ava'
 import type { TestDaemon } from '../fixtures/daemon.js'
 import { DockerPlugin } from '../fixtures/docker-plugin.js'
 import { daemonSuite } from '../fixtures/suite.js'
+import { ledgerOwners } from '../fixtures/world.js'
 
 const daemonTest = daemonSuite()
 
@@ -79,18 +80,27 @@ pluginTest('volumes of a plugin in another process: create, inspect, run, list, 
   t.regex((await d.tsd('driver', 'ls')).stdout, /volume\s+py\s+active\s+http/)
 })
 
+/** Nothing is under way: an Unmount that was sent is on record as answered. */
+async function settled(t: ExecutionContext, d: TestDaemon, owners: string[]): Promise<void> {
+  for (let i = 0; i < 400 && ledgerOwners(d.execRoot).join() !== owners.join(); i += 1) await sleep(25)
+  t.deepEqual(ledgerOwners(d.execRoot), owners)
+}
+
 pluginTest('one Mount and one Unmount per use, also across kill -9 of the daemon', async (t, d, plugin) => {
   await plugin.start()
   await d.ok('volume', 'create', '-d', 'py', 'vol')
-  await d.ok('run', '-d', '--name', 'stays', '-v', 'vol:/data', 'busybox', 'sleep', '1000')
-  await d.ok('run', '-d', '--name', 'ends', '-v', 'vol:/data', 'busybox', 'sh', '-c', 'sleep 0.5')
-  await d.ok('run', '-d', '--rm', '--name', 'goes', '-v', 'vol:/data', 'busybox', 'sh', '-c', 'sleep 0.5')
+  const untilTold = ['-v', 'vol:/data', 'busybox', 'sh', '-c', 'until [ -e /data/end ]; do sleep 0.02; done']
+  const stays = await d.ok('run', '-d', '--name', 'stays', '-v', 'vol:/data', 'busybox', 'sleep', '1000')
+  await d.ok('run', '-d', '--name', 'ends', ...untilTold)
+  await d.ok('run', '-d', '--rm', '--name', 'goes', ...untilTold)
+  const pids = (await d.ok('inspect', '-f', '{{.State.Pid}}', 'ends', 'goes')).split('\n')
   const mounted = mountIds(plugin, 'Mount')
   t.is(mounted.length, 3)
   await d.signal('SIGKILL')
-  await sleep(700)
+  fs.writeFileSync(path.join(plugin.state, 'volumes/vol/end'), '')
+  for (let i = 0; i < 400 && pids.some((pid) => fs.existsSync(`/proc/${pid}`)); i += 1) await sleep(25)
   await d.boot()
-  for (let i = 0; i < 40 && plugin.uses().length > 1; i += 1) await sleep(50)
+  await settled(t, d, [stays])
   t.deepEqual(plugin.uses(), mounted.slice(0, 1), 'what ended meanwhile is unmounted, what runs is not')
   await d.killAndRestart()
   await d.killAndRestart()
@@ -98,6 +108,70 @@ pluginTest('one Mount and one Unmount per use, also across kill -9 of the daemon
   await d.ok('exec', 'stays', 'touch', '/data/still')
   await d.ok('rm', '-f', 'stays', 'ends')
   t.deepEqual(mountIds(plugin, 'Unmount').sort(), mounted.sort())
+})
+
+for (const [call, work] of [
+  ['Mount', ['start', 'user']],
+  ['Unmount', ['stop', '-t', '0', 'user']],
+] as const)
+  pluginTest(
+    `killed while a plugin works on ${call}, the next daemon sends one Unmount with the same ID, and takes any answer`,
+    async (t, d, plugin) => {
+      await plugin.start()
+      await d.ok('volume', 'create', '-d', 'py', 'vol')
+      await d.ok('create', '--name', 'user', '-v', 'vol:/data', 'busybox', 'sleep', '1000')
+      const before = plugin.calls('Mount').length
+      if (call === 'Unmount') await d.ok('start', 'user')
+      await plugin.kill()
+      await plugin.start(`stall-on=VolumeDriver.${call}`)
+      const cut = d.docker(...work)
+      const sent = plugin.calls(call).length + 1
+      for (let i = 0; i < 400 && plugin.calls(call).length < sent; i += 1) await sleep(25)
+      await d.signal('SIGKILL')
+      t.not((await cut).code, 0)
+      // The next one knows nothing of the use, as if the first had carried the call out before it was killed.
+      await plugin.kill()
+      await plugin.start()
+      await d.boot()
+      await settled(t, d, [])
+      const [id] = mountIds(plugin, 'Mount').slice(before)
+      const unmounts = (): (string | undefined)[] => mountIds(plugin, 'Unmount').filter((one) => one === id)
+      t.deepEqual(unmounts(), call === 'Mount' ? [id] : [id, id])
+      t.regex(d.log, /a volume plugin refused to unmount; it is not asked again/)
+      await d.killAndRestart()
+      await d.ok('start', 'user')
+      const last = mountIds(plugin, 'Mount').at(-1)
+      t.not(last, id, 'the next use has an ID of its own')
+      await d.ok('rm', '-f', 'user')
+      t.is(unmounts().length, call === 'Mount' ? 1 : 2)
+      t.is(mountIds(plugin, 'Unmount').filter((one) => one === last).length, 1)
+      t.deepEqual(plugin.uses(), [])
+    },
+  )
+
+pluginTest('a Mount that the plugin refuses is told, and gets no Unmount', async (t, d, plugin) => {
+  await plugin.start('refuse=VolumeDriver.Mount')
+  await d.ok('volume', 'create', '-d', 'py', 'vol')
+  const refused = await d.docker('run', '-d', '--name', 'user', '--mount', 'src=vol,dst=/data,volume-nocopy', 'busybox', 'sleep', '1000')
+  t.is(refused.code, 125)
+  t.regex(refused.stderr, /VolumeDriver\.Mount: not today/)
+  await settled(t, d, [])
+  t.is(plugin.calls('Mount').length, 1)
+  t.is(plugin.calls('Unmount').length, 0)
+  await plugin.kill()
+  await plugin.start()
+  await d.ok('start', 'user')
+  await d.ok('rm', '-f', 'user')
+  t.deepEqual(mountIds(plugin, 'Unmount'), mountIds(plugin, 'Mount').slice(1))
+})
+
+pluginTest('one volume at two places of a container: each Mount has an ID of its own, copy-up included', async (t, d, plugin) => {
+  await plugin.start()
+  await d.ok('run', '--rm', '--volume-driver', 'py', '-v', 'vol:/tmp', '-v', 'vol:/etc', 'busybox', 'true')
+  const ids = mountIds(plugin, 'Mount')
+  t.is(ids.length, 4)
+  t.is(new Set(ids).size, 4)
+  t.deepEqual(mountIds(plugin, 'Unmount').sort(), ids.sort())
 })
 
 pluginTest('a plugin that is away when its container ends gets its Unmount when it is back', async (t, d, plugin) => {

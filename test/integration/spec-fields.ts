@@ -8,6 +8,14 @@ export interface Outcome {
   output: string
 }
 
+export interface Started {
+  id: string
+  finished: Promise<Outcome>
+  /** Resolves once this has been in the output. */
+  said(text: string): Promise<void>
+  input(text: string): Promise<void>
+}
+
 let sequence = 0
 
 /** Runs containers on the native driver, one machine for a whole test file. */
@@ -20,15 +28,17 @@ export class FieldRunner {
     return this.start({ args: ['sh', '-c', script], ...options }).then(({ finished }) => finished)
   }
 
-  async start(options: ContainerOptions): Promise<{ id: string; finished: Promise<Outcome>; input(text: string): Promise<void> }> {
+  async start(options: ContainerOptions): Promise<Started> {
     const id = `field-${process.pid}-${sequence++}`
     const container = await this.machine.container(id, options, false)
     await this.driver.run(container)
     const link = this.machine.spawner.get(id)
     if (!link) throw new Error(`no shim ${id}`)
     let output = ''
+    let heard: () => void = () => undefined
     link.onOutput = (_source, data) => {
       output += data.toString()
+      heard()
     }
     link.stream(true)
     const finished = (async () => {
@@ -41,6 +51,9 @@ export class FieldRunner {
     return {
       id,
       finished,
+      async said(text) {
+        while (!output.includes(text)) await new Promise<void>((resolve) => (heard = resolve))
+      },
       async input(text) {
         await link.writeStdin(Buffer.from(text))
         link.closeStdin()

@@ -140,3 +140,37 @@ field('a container without devices of its own reaches only the harmless ones', a
   )
   t.regex(output, /not permitted/)
 })
+
+field('field Resources.Init runs the command below an init that reaps, passes signals on and tells the exit status', async (t) => {
+  const init = { host: { Init: true } }
+  const names = await runner.run('tr "\\0" " " < /proc/1/cmdline; echo; echo $PPID; touch /sbin/docker-init', init)
+  t.regex(names.output, /^\/sbin\/docker-init -- sh -c .*\n1\n.*Read-only file system/s)
+  t.is((await runner.run('exit 7', init)).code, 7)
+  t.is((await runner.run('kill -KILL $$', init)).code, 137)
+  t.is((await runner.start({ args: ['no-such-program'], ...init }).then(({ finished }) => finished)).code, 127)
+  const orphan = await runner.run(
+    '(sh -c "sleep 0.1 & echo \\$!" > /tmp/pid); sleep 1; test -e /proc/$(cat /tmp/pid) && echo there; true',
+    init,
+  )
+  t.deepEqual(orphan, { code: 0, signal: 0, output: '' })
+
+  const trap = await runner.start({ args: ['sh', '-c', 'trap "exit 9" USR1; echo ready; while :; do sleep 0.05; done'], ...init })
+  await trap.said('ready')
+  await runner.driver.kill(trap.id, 10)
+  t.is((await trap.finished).code, 9)
+
+  t.is(
+    (await runner.run('cat /proc/1/comm', { host: { Init: true, PidMode: 'host' } })).output,
+    (await fs.promises.readFile('/proc/1/comm')).toString(),
+  )
+  t.regex((await runner.run('cat /proc/1/cmdline', { defaults: { init: true } })).output, /docker-init/)
+  t.notRegex((await runner.run('cat /proc/1/cmdline', { defaults: { init: true }, host: { Init: false } })).output, /docker-init/)
+})
+
+field('field Resources.Init gives the terminal to the command', async (t) => {
+  const args = ['sh', '-c', 'trap "echo caught; exit 3" INT; echo ready; while :; do sleep 0.05; done']
+  const shell = await runner.start({ args, host: { Init: true }, terminal: true, openStdin: true })
+  await shell.said('ready')
+  await shell.input('\x03')
+  t.is((await shell.finished).code, 3)
+})

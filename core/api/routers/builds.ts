@@ -66,9 +66,7 @@ function refuse(query: Query): void {
 function hostConfigOf(query: Query): HostConfig {
   const number = (name: string): number => integer(query, name) ?? 0
   const shmSize = number('shmsize')
-  const extraHosts = query
-    .getAll('extrahosts')
-    .flatMap((text) => (text.startsWith('[') ? strings(new URLSearchParams({ one: text }), 'one') : [text]))
+  const given = (name: string): string[] => query.getAll(name).filter((one) => one !== '')
   return {
     Memory: number('memory'),
     MemorySwap: number('memswap'),
@@ -81,8 +79,8 @@ function hostConfigOf(query: Query): HostConfig {
     NetworkMode: query.get('networkmode') ?? '',
     ...(shmSize === 0 ? {} : { ShmSize: shmSize }),
     Ulimits: ulimits(query),
-    SecurityOpt: strings(query, 'securityopt'),
-    ExtraHosts: extraHosts.filter((one) => one !== ''),
+    SecurityOpt: given('securityopt'),
+    ExtraHosts: given('extrahosts'),
   }
 }
 

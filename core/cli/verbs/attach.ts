@@ -20,9 +20,9 @@ export const verb: Verb = {
   async run({ values, args, engine }) {
     const path = `/containers/${segment(args[0] as string)}`
     const { Id: id = '', Config, State } = await engine.get<ContainerInspectResponse>(`${path}/json`)
-    if (!State?.Running) throw new Error('cannot attach to a stopped container, start it first')
-    if (State.Paused) throw new Error('cannot attach to a paused container, unpause it first')
-    if (State.Restarting) throw new Error('cannot attach to a restarting container, wait until it is running')
+    if (!State?.Running) throw new Error('You cannot attach to a stopped container, start it first')
+    if (State.Paused) throw new Error('You cannot attach to a paused container, unpause it first')
+    if (State.Restarting) throw new Error('You cannot attach to a restarting container, wait until it is running')
     const tty = Config?.Tty === true
     const stdin = !values.bool('no-stdin') && Config?.OpenStdin === true
     if (tty && stdin && !process.stdin.isTTY) throw new ExitStatus(1, 'the input device is not a TTY')

@@ -1,6 +1,7 @@
 import { containerRequest } from '../container/config.js'
 import { createContainer } from '../container/create.js'
 import { containerFlags } from '../container/flags.js'
+import { EngineError, ExitStatus } from '../status.js'
 import type { Verb } from '../verb.js'
 
 export const verb: Verb = {
@@ -15,7 +16,12 @@ export const verb: Verb = {
   hint: true,
   async run({ values, args, engine }) {
     const [image = '', ...command] = args
-    const id = await createContainer(engine, values, containerRequest(values, image, command))
-    process.stdout.write(`${id}\n`)
+    const request = containerRequest(values, image, command)
+    try {
+      process.stdout.write(`${await createContainer(engine, values, request)}\n`)
+    } catch (error) {
+      // Unlike run, create leaves 125 to what it refuses by itself.
+      throw error instanceof EngineError ? new ExitStatus(1, error.message) : error
+    }
   },
 }

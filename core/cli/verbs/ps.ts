@@ -90,7 +90,7 @@ export const verb: Verb = {
   async run({ values, engine }) {
     const format = formatOf(values)
     const limit = values.bool('latest') ? 1 : values.int('last')
-    const size = values.bool('size') || /\{\{.*\.Size\b/.test(format)
+    const size = values.bool('size') || /\{\{.*\.Size\b|\{\{\s*json\s+\.\s*\}\}/.test(format)
     const containers = await engine.get<ContainerSummary[]>('/containers/json', {
       all: values.bool('all') || undefined,
       limit: limit > 0 ? limit : undefined,

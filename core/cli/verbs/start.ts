@@ -59,7 +59,7 @@ export const verb: Verb = {
         failed.push(name)
       }
     }
-    if (failed.length > 0) throw new ExitStatus(1, `failed to start containers: ${failed.join(', ')}`)
+    if (failed.length > 0) throw new ExitStatus(1, `Error: failed to start containers: ${failed.join(', ')}`)
     return 0
   },
 }

@@ -8,7 +8,7 @@ import { freeBytes } from './space.js'
 
 type Dockerignore = (typeof import('@balena/dockerignore'))['default']
 
-const largestDockerfile = 4 << 20
+const largestDockerfile = 1 << 20
 
 /** Unpacks the context that a client sent. */
 export async function unpackContext(archiver: ArchiverPort, tar: Readable, root: string, signal: AbortSignal): Promise<void> {

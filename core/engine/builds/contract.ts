@@ -37,6 +37,8 @@ export interface Builds {
   build(context: Readable, options: BuildOptions, signal: AbortSignal): AsyncIterable<ProgressMessage>
   /** Removes what RUN --mount=type=cache has kept, and what is remembered of steps. */
   prune(filters: Record<string, string[]>): Promise<PrunedBuilds>
+  /** A clean stop of the daemon: builds at work are cancelled. Resolves when nothing of them is left. */
+  stopAll(): Promise<void>
   /** At boot, after the containers: removes what builds of an earlier daemon left. */
   reconcile(): Promise<void>
 }

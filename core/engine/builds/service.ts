@@ -1,6 +1,7 @@
 import { rm, mkdir, readdir } from 'node:fs/promises'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
 import { inject, injectable } from 'tsyringe'
 import { Disposables } from '../../base/disposables.js'
 import { shortId } from '../../base/ids.js'
@@ -30,6 +31,8 @@ import { Transcript } from './transcript.js'
 import { Views } from './views.js'
 import type { BuildServices, Workshop } from './workshop.js'
 
+/** Milliseconds that a stop of the daemon waits for cancelled builds. */
+const longestStop = 5_000
 /** Global ARGs before the stages, and what is said after them. */
 const before = 0
 
@@ -38,6 +41,8 @@ export class BuildsService implements Builds {
   private readonly services: BuildServices
   private readonly workRoot: string
   private readonly secretRoot: string
+  /** Builds at work: how to cancel them, and when they are over. */
+  private readonly atWork = new Map<AbortController, Promise<void>>()
 
   constructor(
     @inject(EngineConfig) private readonly config: EngineConfig,
@@ -76,6 +81,8 @@ export class BuildsService implements Builds {
     const tags = options.tags.map(tagOf)
     const stack = new Disposables()
     const over = new AbortController()
+    let ended = (): void => undefined
+    this.atWork.set(over, new Promise((resolve) => (ended = resolve)))
     const abort = (): void => over.abort(cancelled('the build was cancelled: the client went away'))
     signal.addEventListener('abort', abort, { once: true })
     if (signal.aborted) abort()
@@ -105,6 +112,8 @@ export class BuildsService implements Builds {
       signal.removeEventListener('abort', abort)
       context.destroy()
       await stack.dispose().catch((error: unknown) => this.services.logger.warn(`after a build: ${messageOf(error)}`))
+      this.atWork.delete(over)
+      ended()
     }
   }
 
@@ -185,6 +194,13 @@ export class BuildsService implements Builds {
           value === undefined ? undefined : expandWord(value, shop.arguments.beforeStages, shop.file.escape),
         )
     }
+  }
+
+  async stopAll(): Promise<void> {
+    const builds = [...this.atWork]
+    for (const [over] of builds) over.abort(cancelled('the build was cancelled: the daemon is stopping'))
+    // Not for ever: a client that does not read keeps its answer open.
+    await Promise.race([Promise.all(builds.map(([, ended]) => ended)), delay(longestStop, undefined, { ref: false })])
   }
 
   prune(filters: Record<string, string[]>): Promise<PrunedBuilds> {

@@ -37,6 +37,7 @@ export async function handleExit(
     exitCode,
     oomKilled: state.oomKilled || exit.oom,
     finishedAt: exit.time,
+    logBytesDropped: running.shim.droppedLogBytes,
   }
   container.running = undefined
   for (const name of Object.keys(record.networks)) record.networks[name] = forgetAddresses(record.networks[name] ?? {})

@@ -135,7 +135,8 @@ export async function inspectContainer(ctx: ContainersContext, container: Contai
     Config: record.config,
     NetworkSettings: networkSettings(container),
   }
-  if (running && running.shim.droppedLogBytes > 0) Object.assign(out, { LogBytesDropped: running.shim.droppedLogBytes })
+  const dropped = running ? running.shim.droppedLogBytes : (record.state.logBytesDropped ?? 0)
+  if (dropped > 0) Object.assign(out, { LogBytesDropped: dropped })
   if (size) {
     const sizes = await ctx.layers.containerSizes(record.id, record.topLayer)
     out.SizeRw = sizes.rw

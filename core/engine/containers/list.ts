@@ -93,6 +93,7 @@ async function predicateOf(ctx: ContainersContext, key: string, values: string[]
     case 'isolation':
       return () => values.every((v) => v === '' || v === 'default')
     case 'is-task':
+      for (const v of values) if (!/^(true|false|1|0)$/.test(v)) throw invalid(key, v)
       return () => values.includes('false') || values.includes('0')
     default:
       throw invalidParameter(`invalid filter '${key}'`)
@@ -105,13 +106,23 @@ export async function filterContainers(ctx: ContainersContext, filters: Filters)
   return ctx.registry.all().filter((container) => predicates.every((predicate) => predicate(container)))
 }
 
+/** A reference that means another image by now, or none, gives way to the id of the image that the container was made of. */
+async function named(ctx: ContainersContext, summaries: ContainerSummary[]): Promise<ContainerSummary[]> {
+  const references = [...new Set(summaries.map(({ Image = '' }) => Image))]
+  const ids = new Map(await Promise.all(references.map(async (reference) => [reference, await ctx.images.idOf(reference)] as const)))
+  return summaries.map((summary) => (ids.get(summary.Image ?? '') === summary.ImageID ? summary : { ...summary, Image: summary.ImageID }))
+}
+
 export async function listContainers(ctx: ContainersContext, options: ListOptions): Promise<ContainerSummary[]> {
   const { filters } = options
   const everyState = options.all || options.limit > 0 || filters['status'] !== undefined || filters['exited'] !== undefined
   let found = (await filterContainers(ctx, filters)).filter((container) => everyState || container.isRunning)
   found.sort((a, b) => (a.record.created < b.record.created ? 1 : -1))
   if (options.limit > 0) found = found.slice(0, options.limit)
-  const summaries = found.map((container) => summarise(ctx, container))
+  const summaries = await named(
+    ctx,
+    found.map((container) => summarise(ctx, container)),
+  )
   if (!options.size) return summaries
   return Promise.all(
     summaries.map(async (summary, i) => {

@@ -1,9 +1,9 @@
 import type { Disposables } from '../../base/disposables.js'
 import type { EndpointSettings } from '../../schema/engine-api.js'
-import { conflict, forbidden } from '../../sdk/errors.js'
+import { conflict, forbidden, messageOf } from '../../sdk/errors.js'
 import type { NetOp } from '../../sdk/kinds/network.js'
 import type { Endpoint } from '../networks/index.js'
-import type { Container } from './container.js'
+import type { Container, Running } from './container.js'
 import type { ContainersContext } from './context.js'
 import { exposedPorts, publishedPorts } from './ports.js'
 
@@ -126,12 +126,39 @@ export async function disconnectNetwork(ctx: ContainersContext, container: Conta
   const network = await ctx.networks.resolve(reference)
   if (!record.networks[network.name]) throw forbidden(`container ${record.id} is not connected to network ${network.name}`)
   if (network.name === 'host') throw forbidden('container cannot be disconnected from host network')
-  const endpoint = container.running?.endpoints.find((e) => e.networkId === network.id)
-  if (container.isLive && container.running && endpoint) {
-    await ctx.netns.unlink({ pid: record.state.pid }, [endpoint.interfaceName])
-    await ctx.networks.disconnect(endpoint.networkId, endpoint.endpointId, record.id)
-    container.running.endpoints = container.running.endpoints.filter((e) => e !== endpoint)
-  } else ctx.events.publish('network', 'disconnect', network.id, { container: record.id, name: network.name, type: network.driver })
+  const settings = record.networks[network.name]
   delete record.networks[network.name]
+  // The record first: what a kill leaves undone is finished by the next daemon.
   await ctx.registry.save(container, { sync: true })
+  const { running } = container
+  const endpoint = running?.endpoints.find((e) => e.networkId === network.id)
+  if (!container.isLive || !running || !endpoint) {
+    ctx.events.publish('network', 'disconnect', network.id, { container: record.id, name: network.name, type: network.driver })
+    return
+  }
+  try {
+    await leaveEndpoint(ctx, container, running, endpoint)
+  } catch (error) {
+    if (settings) record.networks[network.name] = settings
+    await ctx.registry.save(container, { sync: true })
+    throw error
+  }
+}
+
+async function leaveEndpoint(ctx: ContainersContext, container: Container, running: Running, endpoint: Endpoint): Promise<void> {
+  const { id, state } = container.record
+  await ctx.netns.unlink({ pid: state.pid }, [endpoint.interfaceName])
+  await ctx.networks.disconnect(endpoint.networkId, endpoint.endpointId, id)
+  running.endpoints = running.endpoints.filter((e) => e !== endpoint)
+}
+
+/** The record of a container that outlived a daemon decides: a connect that was not acknowledged is undone, a disconnect is finished. */
+export async function settleEndpoints(ctx: ContainersContext, container: Container, running: Running): Promise<void> {
+  const recorded = new Set(Object.values(container.record.networks).map(({ EndpointID }) => EndpointID))
+  for (const endpoint of running.endpoints) {
+    if (recorded.has(endpoint.endpointId)) continue
+    await leaveEndpoint(ctx, container, running, endpoint).catch((error: unknown) =>
+      ctx.logger.warn(`container ${container.record.name} could not leave network ${endpoint.networkName}: ${messageOf(error)}`),
+    )
+  }
 }

@@ -39,6 +39,8 @@ export interface ContainerStateRecord {
   error: string
   startedAt: string
   finishedAt: string
+  /** Of the last run's log, for want of disk space. */
+  logBytesDropped?: number
 }
 
 /** What is kept of a container in the metadata store. */

@@ -6,7 +6,7 @@ import type { Container, Running } from './container.js'
 import { containerDir, type ContainersContext } from './context.js'
 import type { AfterExit } from './exit.js'
 import { logInfoOf } from './log-info.js'
-import { forgetAddresses } from './networking.js'
+import { forgetAddresses, settleEndpoints } from './networking.js'
 import { finishRemoval } from './remove.js'
 import { shouldRestart, startsAtBoot } from './restart-policy.js'
 
@@ -133,11 +133,22 @@ async function finishCreate(ctx: ContainersContext, { record }: Container): Prom
   await ctx.layers.createContainerLayer(record.id, record.topLayer, record.hostConfig.StorageOpt ?? {})
 }
 
+/** A start that was cut off before its record was saved has used its number up: holders are never reused. */
+async function countStarts(ctx: ContainersContext, container: Container, entries: LedgerEntry[]): Promise<void> {
+  const { record } = container
+  const numbers = entries.filter((e) => e.kind === 'shim').map((e) => Number(e.key.slice(e.key.lastIndexOf('-') + 1)))
+  const most = Math.max(record.starts, ...numbers)
+  if (most === record.starts) return
+  record.starts = most
+  await ctx.registry.save(container, { sync: false })
+}
+
 async function restoreOne(service: Lifecycle, container: Container, entries: LedgerEntry[]): Promise<void> {
   const { ctx } = service
   const { record } = container
   const survivor = await findShim(ctx, entries)
   const wasLive = container.isLive
+  await countStarts(ctx, container, entries)
   // Started, and maybe not yet acknowledged. Before the fact its endpoints may not be there: such a start is undone, whatever its record says.
   if (survivor && isConnection(survivor.shim) && survivor.entry.state === 'fact') {
     const startedAt = wasLive ? record.state.startedAt : ctx.clock.timestamp()
@@ -147,6 +158,7 @@ async function restoreOne(service: Lifecycle, container: Container, entries: Led
     const running = await rebuild(ctx, container, survivor, survivor.shim, entries)
     service.adopt(container, running)
     await ctx.registry.save(container, { sync: false })
+    await settleEndpoints(ctx, container, running)
     return
   }
   if (survivor && isConnection(survivor.shim)) survivor.shim.close()

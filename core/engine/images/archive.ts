@@ -9,7 +9,7 @@ import { parseJson } from './config.js'
 /** docker save writes at most four for a layer. */
 const maxEntries = 16_384
 const maxLinks = 10
-const maxJson = 8 * 1024 * 1024
+const maxJson = 1024 * 1024
 
 /** An image archive, every file of it spooled to disk under a name of ours. */
 export class SpooledArchive {

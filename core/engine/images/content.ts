@@ -105,6 +105,7 @@ export class ContentStore {
   /** Makes a spooled file content. What is there already is kept. */
   async adopt({ file, digest }: Ingested): Promise<void> {
     const target = this.blobPath(digest)
+    // Content already, of an earlier image of the same archive.
     if (file === target) return
     if (await this.has(digest)) return fs.rm(file, { force: true })
     const handle = await fs.open(file, 'r')

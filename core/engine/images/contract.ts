@@ -29,6 +29,8 @@ export interface ResolvedImage {
 export interface Images {
   /** By name, tag, digest, id or unique id prefix. NotFound `No such image: x`. */
   resolve(reference: string): Promise<ResolvedImage>
+  /** The image that a reference means now, by id; undefined when there is none. */
+  idOf(reference: string): Promise<string | undefined>
   list(options: { all: boolean; digests: boolean; filters: Record<string, string[]> }): Promise<ImageSummary[]>
   inspect(reference: string): Promise<ImageInspect>
   /** docker-archive and OCI layout tars, plain, gzip. Yields progress; a failure of the content is thrown. */

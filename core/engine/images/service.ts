@@ -69,6 +69,11 @@ export class ImagesService implements Images {
     return { id: image.id, topLayer, config, architecture, os }
   }
 
+  async idOf(reference: string): Promise<string | undefined> {
+    await this.open()
+    return this.catalog.find(reference)?.image.id
+  }
+
   async list(options: { all: boolean; digests: boolean; filters: Record<string, string[]> }): Promise<ImageSummary[]> {
     await this.open()
     return listImages(this.catalog, options.filters, this.clock.now(), options.all)
@@ -129,15 +134,14 @@ export class ImagesService implements Images {
     { quiet, signal }: { quiet: boolean; signal: AbortSignal },
   ): AsyncGenerator<ProgressMessage> {
     checkConfigSize(planned.config)
-    const configuration = parseConfiguration(await fs.readFile(planned.config.file))
+    // Files that became content of an earlier image of the same archive are read from there.
+    const config = await this.located(planned.config)
+    const configuration = parseConfiguration(await fs.readFile(config.file))
     const { diffIds } = configuration
     if (diffIds.length !== planned.layers.length) {
       throw invalidParameter(`invalid manifest, layers length mismatch: expected ${diffIds.length}, got ${planned.layers.length}`)
     }
-    // Files that became content of an earlier image of the same archive are read from there.
-    const located = await Promise.all([planned.config, ...planned.layers].map((file) => this.located(file)))
-    const [config, ...layers] = located as [NewImage['config'], ...NewImage['layers']]
-    const image: NewImage = { config, configuration, layers }
+    const image: NewImage = { config, configuration, layers: await Promise.all(planned.layers.map((file) => this.located(file))) }
     const pins = this.layers.pin()
     try {
       let top: string | undefined
@@ -247,6 +251,7 @@ export class ImagesService implements Images {
       const diffIds = [...(parent?.configuration.diffIds ?? []), ...own.map(({ digest }) => digest)]
       const text = Buffer.from(JSON.stringify(derivedConfiguration(derived, parent?.configuration, diffIds)))
       const config = await this.content.spoolBytes(text, workspace)
+      checkConfigSize(config)
       const image: NewImage = {
         config,
         configuration: parseConfiguration(text),

@@ -91,7 +91,9 @@ export class LogsService implements Logs {
       return await this.drivers.lease('log', driver, holder)
     } catch (error) {
       if (!isTsdError(error) || error.category !== 'NotFound') throw error
-      throw invalidParameter(`logger: no log driver named '${driver}' is registered: ${messageOf(error)}`, { cause: error })
+      const context = `logger: no log driver named '${driver}' is registered`
+      const reason = messageOf(error)
+      throw invalidParameter(reason.startsWith(context) ? reason : `${context}: ${reason}`, { cause: error })
     }
   }
 

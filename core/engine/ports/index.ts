@@ -136,6 +136,9 @@ export interface EngineConfig {
   /** Path of a JSON profile, `builtin` or `unconfined`. */
   seccompProfile: string
   noNewPrivileges: boolean
+  /** Whether containers that do not say get an init, and the host path of that program. */
+  init: boolean
+  initPath: string
   storageDriver: string
   storageOpts: string[]
 }

@@ -20,6 +20,8 @@ const config = (dataRoot: string): EngineConfig =>
     runtimes: { runc: { path: 'runc', args: ['--debug'] } },
     seccompProfile: 'builtin',
     noNewPrivileges: false,
+    init: false,
+    initPath: '/usr/lib/tsd/init',
   }) as Partial<EngineConfig> as EngineConfig
 
 const drivers = {

@@ -1,3 +1,4 @@
+import path from 'node:path'
 import { inject, injectable } from 'tsyringe'
 import type { SystemInfo, SystemVersion } from '../../schema/engine-api.js'
 import { messageOf } from '../../sdk/errors.js'
@@ -124,7 +125,7 @@ export class EngineSystem implements System {
       Swarm: { NodeID: '', NodeAddr: '', LocalNodeState: 'inactive', ControlAvailable: false, Error: '', RemoteManagers: null },
       LiveRestoreEnabled: config.liveRestore,
       Isolation: '',
-      InitBinary: '',
+      InitBinary: path.basename(config.initPath),
       ContainerdCommit: { ID: '' },
       RuncCommit: { ID: '' },
       InitCommit: { ID: '' },

@@ -49,16 +49,18 @@ export class Catalog {
   }
 
   /** Uses a driver; errors carry its name. An unknown one fails at once. */
-  async with<T>(driver: string, holder: string, use: (driver: VolumeDriver) => Promise<T>): Promise<T> {
+  async with<T>(driver: string, holder: string, use: (driver: VolumeDriver, crashOnly: boolean) => Promise<T>): Promise<T> {
     let lease
     try {
       lease = await this.drivers.lease('volume', driver, holder)
     } catch (error) {
       const category = isTsdError(error) ? error.category : 'System'
-      throw new TsdError(category, `error looking up volume plugin ${driver}: ${messageOf(error)}`, { cause: error, plugin: driver })
+      const context = `error looking up volume plugin ${driver}: `
+      const reason = messageOf(error)
+      throw new TsdError(category, reason.startsWith(context) ? reason : context + reason, { cause: error, plugin: driver })
     }
     try {
-      return await use(lease.driver)
+      return await use(lease.driver, lease.crashOnly)
     } finally {
       lease.release()
     }

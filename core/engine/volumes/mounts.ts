@@ -1,6 +1,7 @@
 import fs from 'node:fs/promises'
 import path from 'node:path'
-import { messageOf, systemError } from '../../sdk/errors.js'
+import { randomId } from '../../base/ids.js'
+import { isOutOfReach, messageOf, systemError } from '../../sdk/errors.js'
 import type { Archiver } from '../../sdk/ports.js'
 import type { LedgerEntry, LoggerPort, RunLedger } from '../ports/index.js'
 import type { Catalog } from './catalog.js'
@@ -10,6 +11,8 @@ const kind = 'volume-mount'
 interface MountData {
   volume: string
   driver: string
+  /** What the driver knows this use by: fresh for each Mount, whatever the engine's own holder is. */
+  id: string
   mountpoint?: string
   /** Wanted gone; the driver could not be asked yet. */
   leaving?: boolean
@@ -19,7 +22,7 @@ const dataOf = (entry: LedgerEntry): MountData => entry.data as unknown as Mount
 
 /**
  * The ledger is the only account of mounts: an unmount is sent for each entry, and for nothing else, so that a driver that counts
- * sees one Unmount per Mount also across kills.
+ * sees one Unmount per Mount. Only a kill between an Unmount and the record of its answer makes the next life send it again.
  */
 export class Mounts {
   constructor(
@@ -33,9 +36,10 @@ export class Mounts {
     const entry = this.entry(holder, owner)
     const present = entry?.state === 'fact' ? dataOf(entry).mountpoint : undefined
     if (present !== undefined) return { mountpoint: present, fresh: false }
-    this.ledger.intend(owner, [{ kind, key: holder, data: { volume, driver } }])
+    const data = { volume, driver, id: randomId() }
+    this.ledger.intend(owner, [{ kind, key: holder, data }])
     try {
-      const { mountpoint } = await this.catalog.with(driver, `volume ${volume} in ${owner}`, (d) => d.mount(volume, holder))
+      const { mountpoint } = await this.catalog.with(driver, `volume ${volume} in ${owner}`, (d) => d.mount(volume, data.id))
       if (typeof mountpoint !== 'string' || !path.isAbsolute(mountpoint) || mountpoint.includes('\0'))
         throw systemError(`volume driver ${driver} answered no absolute path for the mount of ${volume}`, {
           plugin: driver,
@@ -46,7 +50,7 @@ export class Mounts {
       return { mountpoint: clean, fresh: true }
     } catch (error) {
       // The driver may have mounted before it failed to say so.
-      await this.leave({ owner, state: 'intent', kind, key: holder, data: { volume, driver } }).catch((failure: unknown) => {
+      await this.leave({ owner, state: 'intent', kind, key: holder, data }).catch((failure: unknown) => {
         this.logger.warn('a failed volume mount could not be undone yet', { volume, driver, error: messageOf(failure) })
       })
       throw error
@@ -81,13 +85,21 @@ export class Mounts {
   }
 
   async leave(entry: LedgerEntry): Promise<void> {
-    const { volume, driver } = dataOf(entry)
+    const { volume, driver, id } = dataOf(entry)
     const { owner, key } = entry
+    let counts = false
     try {
-      await this.catalog.with(driver, `volume ${volume} in ${owner}`, (d) => d.unmount(volume, key))
+      await this.catalog.with(driver, `volume ${volume} in ${owner}`, (d, crashOnly) => {
+        counts = !crashOnly
+        return d.unmount(volume, id)
+      })
     } catch (error) {
-      this.ledger.fact(owner, [{ kind, key, data: { leaving: true } }])
-      throw error
+      if (!counts || isOutOfReach(error)) {
+        this.ledger.fact(owner, [{ kind, key, data: { leaving: true } }])
+        throw error
+      }
+      // It may have done so before a kill, or never have mounted: asked again it could take the use of another.
+      this.logger.warn('a volume plugin refused to unmount; it is not asked again', { volume, driver, owner, error: messageOf(error) })
     }
     this.ledger.released(owner, [{ kind, key }])
   }

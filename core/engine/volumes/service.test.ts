@@ -80,6 +80,7 @@ function setUp(t: ExecutionContext) {
   const available: Record<string, CountingDriver> = {
     local: new CountingDriver(path.join(dir, 'l')),
     other: new CountingDriver(path.join(dir, 'o')),
+    foreign: new CountingDriver(path.join(dir, 'f')),
   }
   const documents = new Map<string, unknown>()
   const store: MetadataStore = {
@@ -98,7 +99,7 @@ function setUp(t: ExecutionContext) {
     lease: async (_kind: string, name: string) => {
       const driver = available[name]
       if (driver === undefined) throw notFound(`plugin "${name}" not found`)
-      return { name, driver, release: () => undefined }
+      return { name, driver, crashOnly: name !== 'foreign', release: () => undefined }
     },
     active: (_kind: string, name: string) => available[name],
     list: async () => Object.keys(available).map((name) => ({ kind: 'volume', name, state: 'active' })),
@@ -123,6 +124,8 @@ function setUp(t: ExecutionContext) {
   const [local, other] = [available.local as CountingDriver, available.other as CountingDriver]
   return { make, volumes: make(), local, other, available, ledger, events, activated, documents, dir }
 }
+
+const idOf = (ledger: RunLedger, holder: string): string => String(ledger.entries().find(({ key }) => key === holder)?.data?.['id'])
 
 const request = (name: string, driver = '', more: { labels?: Record<string, string>; driverOpts?: Record<string, string> } = {}) => ({
   name,
@@ -243,13 +246,20 @@ test('one mount and one unmount per holder, across lives of the daemon', async (
   const use = { name: 'data', holder: 'h1', attributes: { container: 'c1' } }
   const { mountpoint } = await volumes.mount(use, 'c1')
   t.deepEqual(await volumes.mount(use, 'c1'), { mountpoint })
-  t.like(ledger.entries('c1')[0], { kind: 'volume-mount', key: 'h1', state: 'fact', data: { volume: 'data', driver: 'local', mountpoint } })
+  const id = idOf(ledger, 'h1')
+  t.regex(id, /^[0-9a-f]{64}$/)
+  t.like(ledger.entries('c1')[0], {
+    kind: 'volume-mount',
+    key: 'h1',
+    state: 'fact',
+    data: { volume: 'data', driver: 'local', id, mountpoint },
+  })
   const next = make()
   await next.restore(() => true)
   t.deepEqual(await next.mount(use, 'c1'), { mountpoint })
   await next.unmount(use, 'c1')
   await next.unmount(use, 'c1')
-  t.deepEqual(local.mounts(), ['mount data h1', 'unmount data h1'])
+  t.deepEqual(local.mounts(), [`mount data ${id}`, `unmount data ${id}`])
   t.deepEqual(
     events.filter((event) => event.includes('mount data')),
     ['volume mount data {"driver":"local","container":"c1"}', 'volume unmount data {"driver":"local","container":"c1"}'],
@@ -261,14 +271,15 @@ test('after a kill dead owners lose their mounts, also those that were only inte
   await volumes.create(request('data'))
   await volumes.mount({ name: 'data', holder: 'h1' }, 'dead')
   await volumes.mount({ name: 'data', holder: 'h2' }, 'alive')
-  ledger.intend('dead', [{ kind: 'volume-mount', key: 'h3', data: { volume: 'data', driver: 'local' } }])
+  ledger.intend('dead', [{ kind: 'volume-mount', key: 'h3', data: { volume: 'data', driver: 'local', id: 'i3' } }])
+  const id = idOf(ledger, 'h1')
   await make().restore((owner) => owner === 'alive')
   t.deepEqual(
     local
       .mounts()
       .filter((call) => call.startsWith('unmount'))
       .sort(),
-    ['unmount data h1', 'unmount data h3'],
+    [`unmount data ${id}`, 'unmount data i3'].sort(),
   )
   t.deepEqual(
     ledger.entries().map(({ key }) => key),
@@ -280,6 +291,7 @@ test('what a driver out of reach holds is retried when it activates', async (t) 
   const { volumes, make, other, available, ledger, activated } = setUp(t)
   await volumes.create(request('data', 'other'))
   await volumes.mount({ name: 'data', holder: 'h1' }, 'dead')
+  const id = idOf(ledger, 'h1')
   delete available.other
   await make().restore(() => false)
   t.is(ledger.entries().length, 1)
@@ -287,7 +299,27 @@ test('what a driver out of reach holds is retried when it activates', async (t) 
   for (const callback of activated) callback('other')
   await new Promise((resolve) => setTimeout(resolve, 20))
   t.deepEqual(ledger.entries(), [])
-  t.deepEqual(other.mounts(), ['mount data h1', 'unmount data h1'])
+  t.deepEqual(other.mounts(), [`mount data ${id}`, `unmount data ${id}`])
+})
+
+test('an error of an unmount is the end of it where the driver counts, and is retried where it does not', async (t) => {
+  for (const [driver, left] of [
+    ['foreign', 0],
+    ['other', 1],
+  ] as const) {
+    const { volumes, available, ledger, activated, make } = setUp(t)
+    const subject = available[driver] as CountingDriver
+    await volumes.create(request('data', driver))
+    await volumes.mount({ name: 'data', holder: 'h1' }, 'dead')
+    subject.failing = true
+    await make().restore(() => false)
+    t.is(ledger.entries().length, left, driver)
+    subject.failing = false
+    for (const callback of activated) callback(driver)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    t.deepEqual(ledger.entries(), [])
+    t.is(subject.mounts().filter((call) => call.startsWith('unmount')).length, 1 + left, driver)
+  }
 })
 
 test('content is copied into an empty volume only', async (t) => {

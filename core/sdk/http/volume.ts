@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { parseTimestamp } from '../../base/rfc3339.js'
-import { categoryOf, notFound, systemError } from '../errors.js'
+import { isOutOfReach, notFound, systemError } from '../errors.js'
 import type { VolumeDriver, VolumeInfo } from '../kinds/volume.js'
 import { fold, listOf, recordOf, stringOf, stringsOf } from './fold.js'
 import type { CallOptions, PluginCaller, Wire } from './wire.js'
@@ -57,7 +57,7 @@ class VolumeClient implements VolumeDriver {
       reply = await this.plugin.call('Get', { Name: name }, quick)
     } catch (error) {
       // An answer that is an error means "not there"; only a plugin out of reach is a failure.
-      if (['Unavailable', 'DeadlineExceeded', 'Cancelled'].includes(categoryOf(error))) throw error
+      if (isOutOfReach(error)) throw error
       return undefined
     }
     const { Volume: volume } = fold(reply, ['Volume'])
@@ -83,7 +83,6 @@ class VolumeClient implements VolumeDriver {
     if (known !== undefined) return known
     const mounting = this.send(name, id)
     this.mounts.set(use, mounting)
-    // A failed Mount may have been carried out: unmount() is still sent for it.
     mounting.catch(() => this.mounts.delete(use))
     return mounting
   }
@@ -92,14 +91,13 @@ class VolumeClient implements VolumeDriver {
     const id = this.plugin.native ? holder : mountId(holder)
     const use = `${name}\0${id}`
     if (!this.plugin.native && this.ended.has(use)) return
-    await this.plugin.call('Unmount', { Name: name, ID: id }, quick)
-    if (this.plugin.native) return
-    this.mounts.delete(use)
-    this.ended.add(use)
-    for (const oldest of this.ended) {
-      if (this.ended.size <= 1024) break
-      this.ended.delete(oldest)
+    try {
+      await this.plugin.call('Unmount', { Name: name, ID: id }, quick)
+    } catch (error) {
+      if (!isOutOfReach(error)) this.end(use)
+      throw error
     }
+    this.end(use)
   }
 
   async capabilities(): Promise<{ scope: 'local' | 'global' }> {
@@ -117,8 +115,27 @@ class VolumeClient implements VolumeDriver {
     return this.plugin.native ? quick : { timeout: 5_000, retry: false }
   }
 
+  /** Nothing more is said of a use to a stranger that may count what is said. */
+  private end(use: string): void {
+    if (this.plugin.native) return
+    this.mounts.delete(use)
+    this.ended.add(use)
+    for (const oldest of this.ended) {
+      if (this.ended.size <= 1024) break
+      this.ended.delete(oldest)
+    }
+  }
+
   private async send(name: string, id: string): Promise<{ mountpoint: string }> {
-    const { Mountpoint: mountpoint } = fold(await this.plugin.call('Mount', { Name: name, ID: id }, slow), ['Mountpoint'])
+    let reply: unknown
+    try {
+      reply = await this.plugin.call('Mount', { Name: name, ID: id }, slow)
+    } catch (error) {
+      // A refusal has mounted nothing, and its Unmount would be taken from another use. Without an answer it is sent.
+      if (!isOutOfReach(error)) this.end(`${name}\0${id}`)
+      throw error
+    }
+    const { Mountpoint: mountpoint } = fold(reply, ['Mountpoint'])
     const path = stringOf(mountpoint, 'Mountpoint')
     if (!path.startsWith('/')) {
       throw systemError(

@@ -105,7 +105,8 @@ function checkDestination(mount: OciMount): string {
   if (!destination.startsWith('/') || destination.split('/').includes('..'))
     throw invalidParameter(`invalid mount destination "${destination}": it must be absolute, without ..`)
   const clean = destination === '/' ? destination : path.posix.normalize(destination).replace(/\/$/, '')
-  if ((clean === '/proc' && mount.type !== 'proc') || (clean.startsWith('/proc/') && !PROC_FILES.has(clean)))
+  const proc = mount.type === 'proc' || (mount.source !== undefined && path.posix.normalize(mount.source) === '/proc')
+  if ((clean === '/proc' && !proc) || (clean.startsWith('/proc/') && !PROC_FILES.has(clean)))
     throw invalidParameter(`"${destination}" cannot be mounted because it is inside /proc`)
   return clean
 }

@@ -1,4 +1,4 @@
 import { defineDriver } from 'tsd-engine/sdk'
 import { HostNetwork } from './driver.js'
 
-export default defineDriver({ kind: 'network', name: 'host', create: (ctx) => new HostNetwork(ctx.runDir) })
+export default defineDriver({ kind: 'network', name: 'host', create: () => new HostNetwork() })

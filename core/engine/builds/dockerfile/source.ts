@@ -26,7 +26,7 @@ const maxLine = 1 << 20
 
 export const syntaxError = (line: number, why: string): Error => invalidParameter(`dockerfile parse error line ${line}: ${why}`)
 
-const directive = /^#[ \t]*([a-zA-Z][a-zA-Z0-9]*)[ \t]*=[ \t]*(.+?)[ \t]*$/
+const directive = /^#[ \t]*([a-zA-Z][a-zA-Z0-9]*)[ \t]*=(.+)$/
 
 /** Directives stand before anything else. `syntax` and `check` speak to other builders. */
 function readDirectives(lines: string[]): { escape: string; next: number } {
@@ -37,7 +37,7 @@ function readDirectives(lines: string[]): { escape: string; next: number } {
     const name = key.toLowerCase()
     if (!['escape', 'syntax', 'check'].includes(name)) break
     if (seen.has(name)) throw syntaxError(next + 1, `only one ${name} parser directive can be used`)
-    seen.set(name, value)
+    seen.set(name, value.trim())
   }
   const escape = seen.get('escape') ?? '\\'
   if (escape !== '\\' && escape !== '`') throw syntaxError(1, `invalid ESCAPE '${escape}'. Must be \` or \\`)
@@ -46,7 +46,7 @@ function readDirectives(lines: string[]): { escape: string; next: number } {
 
 /** The line without the escape that continues it, or undefined when it ends there. */
 function continued(line: string, escape: string): string | undefined {
-  const trimmed = line.replace(/[ \t]+$/, '')
+  const trimmed = line.trimEnd()
   return trimmed.endsWith(escape) && trimmed.at(-2) !== escape ? trimmed.slice(0, -1) : undefined
 }
 

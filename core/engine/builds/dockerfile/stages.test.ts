@@ -63,6 +63,12 @@ test('errors name the line', (t) => {
   for (const [text, message] of cases) t.throws(() => parseDockerfile(text), { message }, text)
 })
 
+test('white space without end is read in no time', (t) => {
+  const spaces = ' '.repeat(500_000)
+  const file = parseDockerfile(`# syntax=${spaces}x${spaces}y\nFROM a\nRUN a${spaces}b\\${spaces}\n c${spaces}\nENV a=1${spaces}b=2\n`)
+  t.is(file.total, 3)
+})
+
 test('no text makes the parser fail in another way than by saying so', (t) => {
   const line = fc.constantFrom(
     'FROM a',

@@ -91,6 +91,10 @@ test('no text makes expansion slow or fail in another way than by saying so', (t
       return true
     }),
   )
+  const huge = new Map([['A', 'x'.repeat(1 << 19)]])
+  for (const text of ['$A$A$A', '"$A$A$A"', '${B:-$A$A$A}'])
+    t.throws(() => expandWord(text, huge, '\\'), { message: /more than 1048576 characters/ })
+  t.throws(() => expandText('$A $A $A', huge, '\\'), { message: /more than 1048576 characters/ })
   const long = 'a'.repeat(4000)
   t.is(expandWord(`\${X##${'*a'.repeat(30)}b}`, new Map([['X', long]]), '\\'), long)
 })

@@ -57,6 +57,18 @@ function matcher(pattern: string, escape: string): (text: string) => boolean {
   }
 }
 
+/** What variables may make of one word, a here-document included: they could double with every line. */
+const longestWord = 1 << 20
+
+function checkLength(length: number): void {
+  if (length > longestWord) throw invalidParameter(`variables make a word of more than ${longestWord} characters`)
+}
+
+function bounded(text: string): string {
+  checkLength(text.length)
+  return text
+}
+
 /** Values that patterns are tried on have an end: trying every part of them costs its square. */
 const longestTried = 4096
 
@@ -81,7 +93,7 @@ function replaced(value: string, pattern: string, by: string, all: boolean, esca
     while (end > at && !matches(value.slice(at, end))) end--
     if (end === at) result += value[at++] as string
     else {
-      result += by
+      result = bounded(result + by)
       at = end
       if (!all) return result + value.slice(at)
     }
@@ -121,7 +133,7 @@ class Expansion {
       }
     }
     if (open !== undefined) words.push(open)
-    return { word: pieces.map(({ text }) => text).join(''), words }
+    return { word: bounded(pieces.map(({ text }) => text).join('')), words }
   }
 
   private fail(why: string): never {
@@ -130,7 +142,10 @@ class Expansion {
 
   private pieces(stop: string): { text: string; quoted: boolean }[] {
     const found: { text: string; quoted: boolean }[] = []
+    let size = 0
     while (this.at < this.text.length) {
+      size += found.at(-1)?.text.length ?? 0
+      checkLength(size)
       const c = this.text[this.at] as string
       if (stop !== '' && stop.includes(c)) return found
       this.at++
@@ -160,7 +175,7 @@ class Expansion {
       const c = this.text[this.at++]
       if (c === undefined) this.fail('unexpected end of statement while looking for matching double-quote')
       if (c === '"') return result
-      if (c === '$') result += this.dollar()
+      if (c === '$') result = bounded(result + this.dollar())
       else if (c === this.escape) {
         const next = this.text[this.at]
         if (next === undefined) this.fail('unexpected end of statement while looking for matching double-quote')
@@ -262,7 +277,7 @@ export function expandText(text: string, variables: Variables, escape: string): 
     }
     const simple = /^\$(?:[A-Za-z_][A-Za-z0-9_]*|[@*#?\-$!0-9])/.exec(text.slice(at, at + 512))?.[0]
     const whole = text[at + 1] === '{' ? `\${${closedAt(text, at + 2)}` : (simple ?? '$')
-    result += whole === '$' ? '$' : expandWord(whole, variables, escape)
+    result = bounded(result + (whole === '$' ? '$' : expandWord(whole, variables, escape)))
     at += whole.length
   }
   return result

@@ -22,6 +22,7 @@ const facts: HostFacts = {
   apparmor: false,
   swapLimit: true,
   oomControl: true,
+  blockWeight: true,
   cpuRealtime: false,
   hugepageSizes: ['2MB'],
 }
@@ -37,7 +38,7 @@ const input = (hostConfig: HostConfig = {}, config: ContainerConfig = {}, more: 
   join: {},
   devices: { nodes: [], block: {} },
   facts,
-  daemon: { cgroupParent: '/tsd', defaultUlimits: {}, defaultShmSize: 0, noNewPrivileges: false },
+  daemon: { cgroupParent: '/tsd', defaultUlimits: {}, defaultShmSize: 0, noNewPrivileges: false, init: false, initPath: '/usr/lib/init' },
   rootPath: 'rootfs',
   ...more,
 })
@@ -99,6 +100,9 @@ test('the environment', (t) => {
   t.deepEqual(process.env?.slice(1), ['HOSTNAME=abc', 'TERM=xterm', 'A=2'])
   t.is(process.cwd, '/w')
   t.is(process.user.username, 'web')
+  t.throws(() => buildExecProcess(input(), { Cmd: ['x'], WorkingDir: 'tmp' }), {
+    message: /'tmp' is invalid, it needs to be an absolute path/,
+  })
   t.throws(() => buildExecProcess(input(), { Cmd: [] }), { message: 'No exec command specified' })
   t.true(buildExecProcess(input(), { Cmd: ['x'], Privileged: true }).capabilities?.effective?.includes('CAP_SYS_ADMIN'))
 })

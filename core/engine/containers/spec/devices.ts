@@ -124,6 +124,8 @@ const DEFAULT_RULES: OciDeviceRule[] = [
       [5, 0],
       [5, 1],
       [5, 2],
+      // tun: whoever has NET_ADMIN makes the node itself, as under runc.
+      [10, 200],
     ] as const
   ).map(([major, minor]): OciDeviceRule => ({ allow: true, type: 'c', major, minor, access: 'rwm' })),
   { allow: true, type: 'c', major: 136, access: 'rwm' },

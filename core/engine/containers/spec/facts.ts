@@ -10,6 +10,8 @@ const exists = (file: string): Promise<boolean> =>
     () => false,
   )
 
+const someExists = async (files: string[]): Promise<boolean> => (await Promise.all(files.map(exists))).includes(true)
+
 const GO_ARCHITECTURE: Record<string, string> = { x64: 'amd64', ia32: '386', mipsel: 'mipsle', ppc64: 'ppc64le', loong64: 'loong64' }
 
 /** Names such as `2MB`, as the hugetlb controller uses. */
@@ -33,9 +35,11 @@ export async function readHostFacts(): Promise<HostFacts> {
   ])
   const cgroupVersion = controllers ? 2 : 1
   const cgroup = '/sys/fs/cgroup'
-  const [swapLimit, oomControl, cpuRealtime, cpus, mems] = await Promise.all([
+  const [swapLimit, oomControl, blockWeight, cpuRealtime, cpus, mems] = await Promise.all([
     exists(cgroupVersion === 2 ? '/proc/swaps' : `${cgroup}/memory/memory.memsw.limit_in_bytes`),
     cgroupVersion === 1 && exists(`${cgroup}/memory/memory.oom_control`),
+    // The root group has no weight: what else the scheduler with weights shows there tells of it. The root group of v2 shows nothing.
+    cgroupVersion === 2 || someExists(['weight', 'bfq.io_serviced'].map((name) => `${cgroup}/blkio/blkio.${name}`)),
     cgroupVersion === 1 && exists(`${cgroup}/cpu/cpu.rt_runtime_us`),
     read(cgroupVersion === 2 ? `${cgroup}/cpuset.cpus.effective` : `${cgroup}/cpuset/cpuset.effective_cpus`),
     read(cgroupVersion === 2 ? `${cgroup}/cpuset.mems.effective` : `${cgroup}/cpuset/cpuset.effective_mems`),
@@ -56,6 +60,7 @@ export async function readHostFacts(): Promise<HostFacts> {
     apparmor: apparmor.trim() === 'Y',
     swapLimit,
     oomControl,
+    blockWeight,
     cpuRealtime,
     hugepageSizes: hugepages.map((name) => hugepageName(Number.parseInt(name.replace('hugepages-', ''), 10))),
   }

@@ -36,10 +36,9 @@ export const fields = {
     'Resources',
     `CpuShares Memory CgroupParent BlkioWeight BlkioWeightDevice BlkioDeviceReadBps BlkioDeviceWriteBps BlkioDeviceReadIOps BlkioDeviceWriteIOps CpuPeriod
      CpuQuota CpusetCpus CpusetMems Devices DeviceCgroupRules KernelMemoryTCP MemoryReservation MemorySwap
-     MemorySwappiness NanoCpus OomKillDisable PidsLimit Ulimits`,
+     MemorySwappiness NanoCpus OomKillDisable PidsLimit Ulimits Init`,
     {
       DeviceRequests: { instead: 'name device nodes with Devices' },
-      Init: { instead: 'use an image whose entrypoint is an init' },
       CpuRealtimePeriod: { instead: 'the daemon reserves no real-time CPU time' },
       CpuRealtimeRuntime: { instead: 'the daemon reserves no real-time CPU time' },
       CpuCount: windows,

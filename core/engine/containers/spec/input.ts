@@ -52,6 +52,7 @@ export interface HostFacts {
   apparmor: boolean
   swapLimit: boolean
   oomControl: boolean
+  blockWeight: boolean
   cpuRealtime: boolean
   hugepageSizes: string[]
 }
@@ -62,6 +63,10 @@ export interface SpecDefaults {
   defaultUlimits: Record<string, { soft: number; hard: number }>
   defaultShmSize: number
   noNewPrivileges: boolean
+  /** Whether containers that do not say get an init. */
+  init: boolean
+  /** Host path of the static program that is it: run as `PROGRAM -- COMMAND...`. */
+  initPath: string
 }
 
 export interface SpecInput {

@@ -75,9 +75,13 @@ function cpu(host: Resources, facts: HostFacts): void {
   cpuset(host.CpusetMems, facts.cpusetMems, 'mems')
 }
 
-function blockIO(host: Resources): void {
+function blockIO(host: Resources, warnings: string[], facts: HostFacts): void {
   const { BlkioWeight = 0 } = host
   if (BlkioWeight !== 0 && (BlkioWeight < 10 || BlkioWeight > 1000)) throw invalidParameter('Range of blkio weight is from 10 to 1000')
+  if (BlkioWeight !== 0 && !facts.blockWeight)
+    warnings.push('Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.')
+  if (host.BlkioWeightDevice?.length && !facts.blockWeight)
+    warnings.push('Your kernel does not support Block I/O weight_device or the cgroup is not mounted. Weight-device discarded.')
   for (const { Path = '', Weight = 0 } of host.BlkioWeightDevice ?? [])
     if (Weight < 10 || Weight > 1000) throw invalidParameter(`Range of blkio weight is from 10 to 1000: ${Path} has ${Weight}`)
   for (const field of ['BlkioDeviceReadBps', 'BlkioDeviceWriteBps', 'BlkioDeviceReadIOps', 'BlkioDeviceWriteIOps'] as const)
@@ -98,7 +102,7 @@ export function checkUlimit(name: string, soft: number, hard: number): void {
 export function checkLimits(host: Resources, facts: HostFacts, warnings: string[]): void {
   memory(host, warnings, facts)
   cpu(host, facts)
-  blockIO(host)
+  blockIO(host, warnings, facts)
   if (host.IOMaximumBandwidth) throw invalidParameter('Invalid QoS settings: linux does not support Maximum IO Bandwidth')
   if (host.IOMaximumIOps) throw invalidParameter('Invalid QoS settings: linux does not support Maximum IO IOps')
   for (const { Name = '', Soft = 0, Hard = 0 } of host.Ulimits ?? []) checkUlimit(Name, Soft, Hard)

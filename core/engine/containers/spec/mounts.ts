@@ -1,5 +1,6 @@
 import { invalidParameter } from '../../../sdk/errors.js'
 import type { OciMount } from '../../../sdk/oci.js'
+import { initMount } from './init.js'
 import type { ResolvedMount, SpecInput } from './input.js'
 import { cgroupnsMode, ipcMode } from './modes.js'
 import { securityOptions } from './security.js'
@@ -114,7 +115,7 @@ const depth = (path: string): number => path.split('/').filter((part) => part !=
 
 /** System mounts, then everything else from the root outwards; a mount of the user replaces the system's at the same place. */
 export function buildMounts(input: SpecInput): OciMount[] {
-  const own = [...fileMounts(input), ...userMounts(input)]
+  const own = [...fileMounts(input), ...initMount(input), ...userMounts(input)]
   const replaced = new Set(own.map((mount) => mount.destination))
   const system = systemMounts(input).filter(
     (mount) => !replaced.has(mount.destination) && !(mount.destination.startsWith('/dev/') && replaced.has('/dev')),

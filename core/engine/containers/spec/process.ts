@@ -2,6 +2,7 @@ import type { ContainerConfig } from '../../../schema/engine-api.js'
 import { invalidParameter } from '../../../sdk/errors.js'
 import type { OciCapabilities, OciProcess, OciRlimit, OciUser } from '../../../sdk/oci.js'
 import { effectiveCapabilities } from './capabilities.js'
+import { INIT_PATH, wantsInit } from './init.js'
 import type { SpecInput } from './input.js'
 import { securityOptions } from './security.js'
 
@@ -71,7 +72,7 @@ export function buildProcess(input: SpecInput): OciProcess {
     terminal,
     ...(terminal && height > 0 && width > 0 ? { consoleSize: { height, width } } : {}),
     user: userOf(config.User ?? '', hostConfig.GroupAdd),
-    args: commandOf(config),
+    args: [...(wantsInit(input) ? [INIT_PATH, '--'] : []), ...commandOf(config)],
     env: environmentOf(config.Env, input.hostname, terminal),
     cwd: config.WorkingDir || '/',
     capabilities: capabilitiesOf(input, false),
@@ -98,6 +99,8 @@ export function buildExecProcess(
 ): OciProcess {
   const args = [...(request.Cmd ?? [])]
   if (args.length === 0 || args[0] === '') throw invalidParameter('No exec command specified')
+  if (request.WorkingDir && !request.WorkingDir.startsWith('/'))
+    throw invalidParameter(`the working directory '${request.WorkingDir}' is invalid, it needs to be an absolute path`)
   const terminal = request.Tty === true
   const { config, hostConfig } = input
   return {

@@ -15,6 +15,7 @@ const facts: HostFacts = {
   apparmor: false,
   swapLimit: true,
   oomControl: true,
+  blockWeight: true,
   cpuRealtime: false,
   hugepageSizes: [],
 }
@@ -24,6 +25,7 @@ const MB = 1 << 20
 const refused: [host: HostConfig, message: string, config?: ContainerConfig][] = [
   [{}, 'no command specified', { Cmd: [] }],
   [{}, "the working directory 'x' is invalid, it needs to be an absolute path", { WorkingDir: 'x' }],
+  [{}, 'Invalid signal: NOSIG', { StopSignal: 'NOSIG' }],
   [{}, 'invalid environment variable: =x', { Env: ['=x'] }],
   [{ Memory: 5 * MB }, 'Minimum memory limit allowed is 6MB'],
   [{ Memory: 8 * MB, MemorySwap: 7 * MB }, 'Minimum memoryswap limit should be larger than memory limit, see usage'],
@@ -80,4 +82,10 @@ test('what is fine passes, with warnings', (t) => {
   )
   t.is(validateContainer({ Cmd: ['true'] }, { OomKillDisable: true }, facts).length, 1)
   t.is(validateContainer({ Cmd: ['true'] }, { Memory: 8 * MB }, { ...facts, swapLimit: false }).length, 1)
+  const weights: HostConfig = { BlkioWeight: 300, BlkioWeightDevice: [{ Path: '/dev/a', Weight: 300 }] }
+  t.deepEqual(validateContainer({ Cmd: ['true'] }, weights, facts), [])
+  t.is(validateContainer({ Cmd: ['true'] }, weights, { ...facts, blockWeight: false }).length, 2)
+  t.deepEqual(validateContainer({ Cmd: ['true'] }, { NetworkMode: 'host', PortBindings: { '80/tcp': [{ HostPort: '80' }] } }, facts), [
+    'Published ports are discarded when using host network mode',
+  ])
 })

@@ -1,5 +1,6 @@
 import type { ContainerConfig, HostConfig } from '../../../schema/engine-api.js'
 import { invalidParameter } from '../../../sdk/errors.js'
+import { parseSignal } from '../signals.js'
 import { normaliseCapabilities } from './capabilities.js'
 import { commandOf } from './process.js'
 import type { HostFacts } from './input.js'
@@ -25,6 +26,7 @@ function checkConfig(config: ContainerConfig): void {
   ] as const)
     if (name.length > 64 || /[\0/\s]/.test(name))
       throw invalidParameter(`invalid ${field} "${name}": at most 64 characters, without spaces and slashes`)
+  if (config.StopSignal) parseSignal(config.StopSignal)
   if (config.StopTimeout !== undefined && config.StopTimeout !== null && config.StopTimeout < -1)
     throw invalidParameter(`invalid stop timeout: ${config.StopTimeout}`)
 }
@@ -114,6 +116,8 @@ export function validateContainer(config: ContainerConfig, host: HostConfig, fac
   const warnings: string[] = []
   checkConfig(config)
   checkNetworkMode(config, host)
+  if (networkMode(host.NetworkMode).kind === 'host' && Object.keys(host.PortBindings ?? {}).length > 0)
+    warnings.push('Published ports are discarded when using host network mode')
   pidMode(host.PidMode)
   usernsMode(host.UsernsMode)
   cgroupnsMode(host.CgroupnsMode, facts.cgroupVersion)
