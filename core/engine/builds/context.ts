@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises'
+import path from 'node:path'
 import { Readable } from 'node:stream'
 import { invalidParameter } from '../../sdk/errors.js'
 import { decompressed } from '../layers/index.js'
@@ -12,7 +13,9 @@ const largestDockerfile = 1 << 20
 
 /** Unpacks the context that a client sent. */
 export async function unpackContext(archiver: ArchiverPort, tar: Readable, root: string, signal: AbortSignal): Promise<void> {
-  await mkdir(root, { recursive: true, mode: 0o700 })
+  await mkdir(path.dirname(root), { recursive: true, mode: 0o700 })
+  // `COPY . /new` takes its mode over.
+  await mkdir(root, { mode: 0o755 })
   const plain = Readable.from(decompressed(tar as AsyncIterable<Buffer>), { objectMode: false })
   try {
     const { entries } = await archiver.unpack(plain, { root, whiteouts: 'none', maxBytes: await freeBytes(root), signal })
@@ -22,18 +25,18 @@ export async function unpackContext(archiver: ArchiverPort, tar: Readable, root:
   }
 }
 
-async function read(trees: TreesPort, root: string, path: string): Promise<string | undefined> {
-  return (await trees.read(root, bytesOf(path), largestDockerfile))?.toString()
+async function read(trees: TreesPort, root: string, name: string): Promise<string | undefined> {
+  return (await trees.read(root, bytesOf(name), largestDockerfile))?.toString()
 }
 
 /** The Dockerfile's text. What .dockerignore hides of it and of itself is taken out of the context, as Docker does. */
 export async function readDockerfile(services: { trees: TreesPort; archiver: ArchiverPort }, root: string, name: string): Promise<string> {
   const { trees, archiver } = services
-  const path = absolute('/', name === '' ? 'Dockerfile' : name).slice(1)
-  const wanted = name === '' && (await read(trees, root, path)) === undefined ? 'dockerfile' : path
+  const asked = absolute('/', name === '' ? 'Dockerfile' : name).slice(1)
+  const wanted = name === '' && (await read(trees, root, asked)) === undefined ? 'dockerfile' : asked
   const text = await read(trees, root, wanted)
-  if (text === undefined) throw invalidParameter(`Cannot locate specified Dockerfile: ${path}`)
-  if (text.trim() === '') throw invalidParameter(`the Dockerfile (${path}) cannot be empty`)
+  if (text === undefined) throw invalidParameter(`Cannot locate specified Dockerfile: ${asked}`)
+  if (text === '') throw invalidParameter(`the Dockerfile (${asked}) cannot be empty`)
   const ignore = (await read(trees, root, `${wanted}.dockerignore`)) ?? (await read(trees, root, '.dockerignore'))
   if (ignore !== undefined) {
     // Its types tell of a default that a CommonJS module does not have.

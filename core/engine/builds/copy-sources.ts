@@ -45,8 +45,7 @@ export async function rootOfFrom(
   tell: Tell,
 ): Promise<{ root: string; image: string | undefined }> {
   const stage = findStage(shop.file.stages, name, state.index)
-  if (stage === undefined && /^\d{1,4}$/.test(name))
-    throw invalidParameter(`invalid from flag value ${name}: refers to a stage that is not before this one`)
+  if (stage === undefined && /^\d{1,4}$/.test(name)) throw invalidParameter(`invalid from flag value ${name}: index out of bounds`)
   const image = stage === undefined ? (await baseImage(shop, name, shop.options.platform, tell)).id : await shop.stageImage(stage.index)
   return { root: await rootOf(shop, image), image }
 }
@@ -55,10 +54,9 @@ async function found(shop: Workshop, name: string, root: string, prefix: string,
   const matches = await shop.trees.match(root, patterns.map(bytesOf))
   return matches.flatMap((places, index) => {
     const pattern = patterns[index] ?? ''
-    const missing = (): Error => notFoundInContext(name, pattern, prefix !== '')
-    if (places.length === 0) throw missing()
+    // A pattern may match nothing, a name may not.
     return places.map(({ name: matched, place }) => {
-      if (place.kind === 'absent') throw missing()
+      if (place.kind === 'absent') throw notFoundInContext(name, pattern, prefix !== '')
       if (place.kind === 'other') throw invalidParameter(`${name} failed: ${textOf(place.path)} is neither a file nor a directory`)
       const from = [prefix, place.path].filter((part) => part !== '').join('/')
       return { from, name: path.posix.basename(matched), directory: place.kind === 'directory', mode: place.mode ?? 0o755, archive: false }
@@ -140,7 +138,8 @@ export async function copySources(
       throw invalidParameter(`${step.name} from a git repository is not supported by tsd: clone it and add the directory (${name})`)
     if (isUrl(name)) {
       if (step.name === 'COPY') throw invalidParameter(`source can't be a URL for COPY: ${name}`)
-      sources.push(await downloaded(shop, step, name, target, tell))
+      const file = await downloaded(shop, step, name, target, tell)
+      sources.push(...(step.flags.one('unpack') === 'true' ? await extracted(shop, [file]) : [file]))
     } else {
       const there = await found(shop, step.name, `${shop.workDir}/context`, 'context', [name])
       sources.push(...(step.name === 'ADD' && step.flags.one('unpack') !== 'false' ? await extracted(shop, there) : there))

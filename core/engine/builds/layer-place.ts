@@ -25,5 +25,7 @@ export const absolute = (workingDir: string, target: string): string => path.pos
 export function leadingTo(place: Located, names: readonly string[], made: Owner & { mode: number; mtimeSec: number }): TreeDirectory[] {
   const base = place.parents.at(-1)?.path ?? ''
   const fresh = names.map((_, index) => ({ ...made, path: [...(base === '' ? [] : [base]), ...names.slice(0, index + 1)].join('/') }))
-  return [...place.parents, ...fresh]
+  // What gets a new name in it is changed by that.
+  const there = place.parents.map((one, index) => (index === place.parents.length - 1 ? { ...one, mtimeSec: made.mtimeSec } : one))
+  return [...there, ...fresh]
 }

@@ -8,13 +8,15 @@ import { cancelled, invalidParameter, isTsdError, notImplemented, TsdError } fro
 import type { HostConfig } from '../../schema/engine-api.js'
 import type { ProgressMessage } from '../images/index.js'
 import type { RunInstruction } from './dockerfile/instruction.js'
+import { bytesOf } from './layer-place.js'
 import { prepareMount } from './mounts.js'
 import type { StepMount } from './mounts.js'
 import { expand, shellOf } from './stage-state.js'
 import type { StageState } from './stage-state.js'
 import { StepContainers } from './step-containers.js'
+import { alwaysMounted, withoutStubs } from './stubs.js'
 import type { Work } from './work.js'
-import { madeDirectory } from './workshop.js'
+import { madeDirectory, rootOf } from './workshop.js'
 import type { Workshop } from './workshop.js'
 
 type Tell = (message: ProgressMessage) => Promise<void>
@@ -118,7 +120,9 @@ export async function prepareRun(
         } satisfies HostConfig,
       }
       try {
-        return await runStep(shop, containers, body, argv.join(' '), tell)
+        const layer = await runStep(shop, containers, body, argv.join(' '), tell)
+        const mounted = [...alwaysMounted, ...made.mounts.map(({ Target = '' }) => bytesOf(Target))]
+        return withoutStubs(layer, mounted, async (path) => shop.trees.locate(await rootOf(shop, image), path))
       } finally {
         await stack.dispose()
       }
@@ -155,7 +159,7 @@ async function runStep(
   tell: Tell,
 ): Promise<Readable> {
   const { containers, signal } = shop
-  const id = await steps.create(body)
+  const id = await steps.create(body, tell)
   await tell({ stream: ` ---> Running in ${shortId(id)}\n` })
   const speech = speaker(tell)
   const ended = new Promise<void>((resolve) => {

@@ -9,6 +9,7 @@ import { randomHex } from '../../base/random.js'
 import { familiarString, parseReference, withDefaultTag } from '../../base/reference.js'
 import { cancelled, invalidParameter, messageOf } from '../../sdk/errors.js'
 import { Containers } from '../containers/index.js'
+import { Events } from '../events/index.js'
 import { hostArchitecture, Images } from '../images/index.js'
 import type { ProgressMessage } from '../images/index.js'
 import { Layers } from '../layers/index.js'
@@ -31,6 +32,8 @@ import { Transcript } from './transcript.js'
 import { Views } from './views.js'
 import type { BuildServices, Workshop } from './workshop.js'
 
+/** Characters of a quiet build's output, the last ones, that are kept to be told when it fails. */
+const mostKept = 1 << 20
 /** Milliseconds that a stop of the daemon waits for cancelled builds. */
 const longestStop = 5_000
 /** Global ARGs before the stages, and what is said after them. */
@@ -50,6 +53,7 @@ export class BuildsService implements Builds {
     @inject(Mounter) private readonly mounter: MounterPort,
     @inject(RunLedger) private readonly ledger: RunLedger,
     @inject(Layers) private readonly layers: Layers,
+    @inject(Events) private readonly events: Events,
     @inject(Images) images: Images,
     @inject(Containers) containers: Containers,
     @inject(BaseImages) baseImages: BaseImages,
@@ -203,8 +207,10 @@ export class BuildsService implements Builds {
     await Promise.race([Promise.all(builds.map(([, ended]) => ended)), delay(longestStop, undefined, { ref: false })])
   }
 
-  prune(filters: Record<string, string[]>): Promise<PrunedBuilds> {
-    return pruneBuilds(this.services, filters)
+  async prune(filters: Record<string, string[]>): Promise<PrunedBuilds> {
+    const pruned = await pruneBuilds(this.services, filters)
+    this.events.publish('builder', 'prune', '', { reclaimed: String(pruned.SpaceReclaimed) })
+    return pruned
   }
 
   async reconcile(): Promise<void> {
@@ -224,8 +230,13 @@ export class BuildsService implements Builds {
 /** -q: the id and nothing else; what was said is told when the build fails. */
 async function* quietly(transcript: Transcript, work: Promise<string | undefined>): AsyncGenerator<ProgressMessage> {
   const said: ProgressMessage[] = []
+  let size = 0
   try {
-    for await (const message of transcript) said.push(message)
+    for await (const message of transcript) {
+      said.push(message)
+      size += message.stream?.length ?? 0
+      while (size > mostKept && said.length > 1) size -= said.shift()?.stream?.length ?? 0
+    }
   } catch (error) {
     yield* said
     throw error

@@ -26,11 +26,12 @@ export class StepContainers {
     this.logger = services.logger
   }
 
-  async create(body: ContainerCreateBody): Promise<string> {
+  async create(body: ContainerCreateBody, tell: (message: ProgressMessage) => Promise<void>): Promise<string> {
     const name = `build_${randomHex(6)}`
     await this.store.batch([{ put: STEP_CONTAINER + name, value: {} }], { sync: false })
-    const { Id } = await this.containers.create(name, body)
+    const { Id, Warnings } = await this.containers.create(name, body)
     this.made.set(Id, name)
+    for (const warning of Warnings) await tell({ stream: ` ---> [Warning] ${warning}\n` })
     return Id
   }
 

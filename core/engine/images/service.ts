@@ -22,7 +22,7 @@ import { ContentStore } from './content.js'
 import type { Images, ProgressMessage, ResolvedImage } from './contract.js'
 import { checkConfigSize, indexEntries, Installer, ownerOf, topLayerOf } from './installer.js'
 import type { NewImage } from './installer.js'
-import { derivedConfiguration } from './derive.js'
+import { derivedConfiguration, emptyTar } from './derive.js'
 import type { DerivedImage } from './derive.js'
 import { listImages, namesOf } from './list.js'
 import { hostArchitecture, planArchive } from './plan.js'
@@ -247,7 +247,8 @@ export class ImagesService implements Images {
     const pins = this.layers.pin()
     try {
       const below = (parent?.layers ?? []).map(({ digest, size }) => ({ file: this.content.blobPath(digest), digest, size }))
-      const own = derived.layer === undefined ? [] : [await this.content.spool(derived.layer as AsyncIterable<Buffer>, workspace)]
+      const layer = derived.layer === undefined ? undefined : await this.content.spool(derived.layer as AsyncIterable<Buffer>, workspace)
+      const own = layer === undefined || layer.digest === emptyTar ? [] : [layer]
       const diffIds = [...(parent?.configuration.diffIds ?? []), ...own.map(({ digest }) => digest)]
       const text = Buffer.from(JSON.stringify(derivedConfiguration(derived, parent?.configuration, diffIds)))
       const config = await this.content.spoolBytes(text, workspace)

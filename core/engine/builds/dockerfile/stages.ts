@@ -25,7 +25,7 @@ export interface Dockerfile {
 
 export function parseDockerfile(text: string): Dockerfile {
   const { escape, lines } = readSource(text)
-  if (lines.length === 0) throw invalidParameter('dockerfile parse error: file with no instructions')
+  if (lines.length === 0) throw invalidParameter('failed to parse Dockerfile: file with no instructions')
   const global: Dockerfile['global'] = []
   const stages: Stage[] = []
   let number = 0
@@ -38,7 +38,7 @@ export function parseDockerfile(text: string): Dockerfile {
     else if (step.kind === 'arg') global.push(step)
     else throw syntaxError(line.number, 'no build stage in current context')
   }
-  if (stages.length === 0) throw invalidParameter('dockerfile parse error: no build stage in current context: it needs a FROM')
+  if (stages.length === 0) throw invalidParameter('no build stage in current context')
   return { escape, global, stages, total: number }
 }
 
