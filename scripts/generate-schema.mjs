@@ -55,14 +55,19 @@ out.push(`export type ContainerCreateBody = ${typeOf(body('post', '/containers/c
 out.push(`export type ExecConfig = ${typeOf(body('post', '/containers/{id}/exec'), 0)}\n`)
 out.push(`export type ExecInspectResponse = ${typeOf(response('get', '/exec/{id}/json', '200'), 0)}\n`)
 
+// Clients send more of it than the description names.
+const moreOfAuth = Object.fromEntries(['auth', 'identitytoken', 'registrytoken'].map((name) => [name, { type: 'string' }]))
+
 const bodies = {
   ContainerCreateRequest: body('post', '/containers/create'),
+  ContainerUpdateRequest: body('post', '/containers/{id}/update'),
   ExecCreateRequest: body('post', '/containers/{id}/exec'),
   ExecStartRequest: body('post', '/exec/{id}/start'),
   VolumeCreateRequest: body('post', '/volumes/create'),
   NetworkCreateRequest: body('post', '/networks/create'),
   NetworkConnectRequest: body('post', '/networks/{id}/connect'),
   NetworkDisconnectRequest: body('post', '/networks/{id}/disconnect'),
+  AuthConfig: { properties: { ...api.definitions.AuthConfig.properties, ...moreOfAuth } },
 }
 // Go decodes these from a string as well as from a list.
 const stringOrList = new Set(['ContainerCreateRequest.Cmd', 'ContainerCreateRequest.Entrypoint', 'ExecCreateRequest.Cmd'])

@@ -3,7 +3,8 @@
 set -euo pipefail
 declare -A packages=(
   [musl-gcc]=musl-tools [runc]=runc [nft]=nftables [busybox]=busybox-static [nc]=netcat-openbsd [ip]=iproute2 [mount]=mount [gcc]=gcc
-  [docker]=docker.io [python3]=python3 [iptables-legacy]=iptables
+  [docker]=docker.io [python3]=python3 [iptables-legacy]=iptables [zstd]=zstd
+  [openssl]=openssl [docker-registry]=docker-registry
 )
 wanted=()
 for program in "${!packages[@]}"; do

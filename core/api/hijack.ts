@@ -12,6 +12,8 @@ export interface HijackOptions {
   tty: boolean
   /** Whether bytes of the client are input. */
   stdin: boolean
+  /** Opens the connection where it is not Docker's own stream. */
+  open?: (ctx: ApiContext) => RawConnection
   /** Wires the client to a process. A rejection before any output becomes an HTTP error, unless `failure` says otherwise. */
   start(client: StdioClient): Promise<StdioSession | undefined>
   /** Text to show on the stream in place of an HTTP error. */
@@ -29,6 +31,7 @@ class HijackedClient implements StdioClient {
   constructor(
     private readonly ctx: ApiContext,
     private readonly tty: boolean,
+    private readonly opening: (ctx: ApiContext) => RawConnection,
   ) {}
 
   get opened(): boolean {
@@ -38,7 +41,7 @@ class HijackedClient implements StdioClient {
   /** Output may come before the process is known to be wired in: the first of both opens the stream. */
   open(): RawConnection {
     if (this.connection === undefined) {
-      this.connection = takeOver(this.ctx, this.tty)
+      this.connection = this.opening(this.ctx)
       this.out = new BoundedOutput(this.connection.socket)
     }
     return this.connection
@@ -79,7 +82,7 @@ function close(socket: Duplex): void {
 }
 
 export async function hijack(ctx: ApiContext, options: HijackOptions): Promise<void> {
-  const client = new HijackedClient(ctx, options.tty)
+  const client = new HijackedClient(ctx, options.tty, options.open ?? (() => takeOver(ctx, options.tty)))
   let session: StdioSession | undefined
   try {
     session = await options.start(client)

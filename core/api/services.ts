@@ -2,6 +2,7 @@ import type Koa from 'koa'
 import type Router from '@koa/router'
 import type { Builds } from '../engine/builds/index.js'
 import type { Containers } from '../engine/containers/index.js'
+import type { Distribution } from '../engine/distribution/index.js'
 import type { Events } from '../engine/events/index.js'
 import type { Execs } from '../engine/execs/index.js'
 import type { Images } from '../engine/images/index.js'
@@ -19,6 +20,7 @@ export interface ApiServices {
   execs: Execs
   images: Images
   builds: Builds
+  distribution: Distribution
   volumes: Volumes
   networks: Networks
   drivers: Drivers

@@ -1,4 +1,5 @@
 import { PassThrough, type Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { cancelled } from '../sdk/errors.js'
 import { BoundedOutput } from './output.js'
 import type { ApiContext } from './services.js'
@@ -29,6 +30,13 @@ export function openStream(ctx: ApiContext, contentType: string): BoundedOutput 
   ctx.res.setHeader('Content-Type', contentType)
   ctx.res.flushHeaders()
   return new BoundedOutput(ctx.res)
+}
+
+/** A client that is sent a cut archive must see that it is one: the connection breaks. */
+export async function sendTar(ctx: ApiContext, tar: Readable, headers: Record<string, string> = {}): Promise<void> {
+  ctx.respond = false
+  ctx.res.writeHead(200, { 'Content-Type': 'application/x-tar', ...headers })
+  await pipeline(tar, ctx.res).catch(() => undefined)
 }
 
 export const line = (value: unknown): Buffer => Buffer.from(JSON.stringify(value) + '\n')

@@ -31,9 +31,9 @@ export function endRawConnections(servers: readonly unknown[]): void {
 
 /**
  * Turns the connection of a request into a raw stream and answers as dockerd does: `101 UPGRADED` to a client that asked for it, a bare `200 OK`
- * to the older ones that just take the connection. Nothing of HTTP is left listening on the socket.
+ * to the older ones that just take the connection. `handshake`: headers of another protocol than Docker's own. Nothing of HTTP is left listening on the socket.
  */
-export function takeOver(ctx: ApiContext, tty: boolean): RawConnection {
+export function takeOver(ctx: ApiContext, tty: boolean, handshake?: [name: string, value: string][]): RawConnection {
   const upgrade = upgradeOf(ctx.req)
   const socket: Duplex = upgrade?.socket ?? ctx.req.socket
   ctx.respond = false
@@ -58,7 +58,12 @@ export function takeOver(ctx: ApiContext, tty: boolean): RawConnection {
     return { socket, first: takeEarlyBytes(socket) }
   }
   const identity = identityHeaders.map((name) => [name, ctx.response.get(name)]).filter(([, value]) => value !== '')
-  const headers = [['Content-Type', streamType(ctx, tty)], ['Connection', 'Upgrade'], ['Upgrade', 'tcp'], ...identity]
+  const answer = handshake ?? [
+    ['Content-Type', streamType(ctx, tty)],
+    ['Connection', 'Upgrade'],
+    ['Upgrade', 'tcp'],
+  ]
+  const headers = [...answer, ...identity]
   socket.write(`HTTP/1.1 101 UPGRADED\r\n${headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`)
   return { socket, first: upgrade.takeRest() }
 }

@@ -35,10 +35,10 @@ test('a socket that takes connections and answers nothing is told of, a slow eng
   silent.close()
   fs.rmSync(dir, { recursive: true })
   const slow = http.createServer((request, response) =>
-    request.url === '/_ping' ? response.end() : setTimeout(() => response.end('{"late":true}'), 500),
+    request.url === '/_ping' ? response.end() : setTimeout(() => response.end('{"late":true}'), 2500),
   )
   await once(slow.listen(path.join(os.tmpdir(), `${path.basename(dir)}.sock`)), 'listening')
-  t.deepEqual(await new Engine(`unix://${slow.address() as string}`, 50).get('/x'), { late: true })
+  t.deepEqual(await new Engine(`unix://${slow.address() as string}`, 1500).get('/x'), { late: true })
   slow.close()
 })
 

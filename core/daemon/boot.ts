@@ -14,6 +14,7 @@ import { pluginRoots } from '../kernel/places.js'
 import type { Timings } from '../kernel/timings.js'
 import { WorkerArchiver } from '../platform/archiver/archiver.js'
 import { HttpDownloads } from '../platform/downloads.js'
+import { WorkerContainerFiles } from '../platform/archiver/container-files.js'
 import { SystemClock } from '../platform/clock.js'
 import { toEngineConfig, toKernelSettings, type DaemonConfig } from '../platform/config.js'
 import { Fence } from '../platform/fence.js'
@@ -23,6 +24,7 @@ import { HelperMounter } from '../platform/mounter.js'
 import { PidFile } from '../platform/pidfile.js'
 import { HelperNetworkNamespaces } from '../platform/network-namespaces.js'
 import { ShimSpawner } from '../platform/spawner.js'
+import { SystemZstd } from '../platform/zstd.js'
 import { Disposables } from '../base/disposables.js'
 import { wire, type Engine } from './wiring.js'
 
@@ -128,6 +130,8 @@ async function assemble(daemonConfig: DaemonConfig, logger: DaemonLogger, timing
     mounter,
     archiver,
     downloads: new HttpDownloads(),
+    files: new WorkerContainerFiles(),
+    zstd: new SystemZstd(),
     clock,
     logger,
   })

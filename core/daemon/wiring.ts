@@ -1,6 +1,6 @@
 import { container as root, type DependencyContainer } from 'tsyringe'
 import type { ApiServices } from '../api/services.js'
-import { BaseImages, Builds, BuildsService, LocalBaseImages } from '../engine/builds/index.js'
+import { BaseImages, Builds, BuildsService, PulledBaseImages } from '../engine/builds/index.js'
 import {
   Containers,
   ContainerService,
@@ -9,6 +9,7 @@ import {
   type HostFacts,
   type SeccompProfile,
 } from '../engine/containers/index.js'
+import { Distribution, DistributionPace, DistributionService, usualPace } from '../engine/distribution/index.js'
 import { EventLog, Events } from '../engine/events/index.js'
 import { Execs, ExecService } from '../engine/execs/index.js'
 import { Images, ImagesService } from '../engine/images/index.js'
@@ -17,6 +18,7 @@ import { Logs, LogsService } from '../engine/logs/index.js'
 import { Networks, NetworksService } from '../engine/networks/index.js'
 import {
   Archiver,
+  ContainerFiles,
   type ArchiverPort,
   Clock,
   Downloads,
@@ -34,6 +36,7 @@ import {
   type SpawnerPort,
   Trees,
   type TreesPort,
+  Zstd,
 } from '../engine/ports/index.js'
 import { Restore } from '../engine/restore/index.js'
 import { EngineSystem, System } from '../engine/system/index.js'
@@ -55,6 +58,8 @@ export interface Foundations {
   mounter: MounterPort
   archiver: ArchiverPort & TreesPort
   downloads: Downloads
+  files: ContainerFiles
+  zstd: Zstd
   clock: Clock
   logger: LoggerPort
 }
@@ -83,18 +88,22 @@ export function wire(foundations: Foundations): Engine {
   value(Archiver, foundations.archiver)
   value(Trees, foundations.archiver)
   value(Downloads, foundations.downloads)
+  value(ContainerFiles, foundations.files)
+  value(Zstd, foundations.zstd)
   value(Clock, foundations.clock)
   value(Logger, foundations.logger)
 
   service(Events, EventLog)
   service(Layers, LayerStore)
   service(Images, ImagesService)
+  value(DistributionPace, usualPace)
+  service(Distribution, DistributionService)
   service(Volumes, VolumesService)
   service(Networks, NetworksService)
   service(Logs, LogsService)
   service(Containers, ContainerService)
   service(Execs, ExecService)
-  service(BaseImages, LocalBaseImages)
+  service(BaseImages, PulledBaseImages)
   service(Builds, BuildsService)
   service(System, EngineSystem)
 
@@ -105,6 +114,7 @@ export function wire(foundations: Foundations): Engine {
     execs: container.resolve<Execs>(Execs),
     images: container.resolve<Images>(Images),
     builds: container.resolve<Builds>(Builds),
+    distribution: container.resolve<Distribution>(Distribution),
     volumes: container.resolve<Volumes>(Volumes),
     networks: container.resolve<Networks>(Networks),
     drivers: foundations.drivers,

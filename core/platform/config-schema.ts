@@ -6,10 +6,12 @@ import {
   cidrOrEmpty,
   flag,
   host,
+  insecureRegistry,
   integer,
   ipAddress,
   keyValue,
   list,
+  mirrorUrl,
   object,
   oneOf,
   runtimes,
@@ -72,6 +74,12 @@ export interface Settings {
   'plugin-folders': string[]
   'plugin-sockets': string[]
   'plugin-specs': string[]
+  'registry-mirrors': string[]
+  'insecure-registries': string[]
+  'registry-certs': string
+  'max-concurrent-downloads': number
+  'max-concurrent-uploads': number
+  'max-download-attempts': number
 }
 
 export interface Setting<K extends keyof Settings = keyof Settings> {
@@ -178,6 +186,20 @@ export const settings: readonly Setting[] = [
     'Directories searched for .spec and .json files of Docker plugins',
     { flag: 'plugin-spec-dir' },
   ),
+  setting('registry-mirrors', list(mirrorUrl), [], 'URLs that are asked before Docker Hub', { flag: 'registry-mirror', reloadable: true }),
+  setting('insecure-registries', list(insecureRegistry), [], 'HOST[:PORT] or CIDR of registries without (trusted) TLS', {
+    flag: 'insecure-registry',
+    reloadable: true,
+  }),
+  setting(
+    'registry-certs',
+    text(absolutePath, 'path'),
+    '/etc/tsd/certs.d',
+    "Directory of registries' CAs and client certificates, one below it for each HOST:PORT",
+  ),
+  setting('max-concurrent-downloads', integer(1, 100), 3, 'Blobs downloaded side by side', { reloadable: true }),
+  setting('max-concurrent-uploads', integer(1, 100), 5, 'Blobs uploaded side by side', { reloadable: true }),
+  setting('max-download-attempts', integer(1, 100), 5, 'Attempts without progress after which a download fails', { reloadable: true }),
 ]
 
 /**
@@ -207,21 +229,16 @@ export const dockerdOnly: Readonly<Record<string, readonly unknown[]>> = {
   'fixed-cidr': [''],
   'fixed-cidr-v6': [''],
   icc: [true],
-  'insecure-registries': [[]],
   ip: ['0.0.0.0'],
   ip6tables: [true, false],
   'ip-forward': [true],
   'ip-masq': [true],
   iptables: [true],
   ipv6: [false],
-  'max-concurrent-downloads': [3],
-  'max-concurrent-uploads': [5],
-  'max-download-attempts': [5],
   'metrics-addr': [''],
   'node-generic-resources': [[]],
   'oom-score-adjust': [0],
   'raw-logs': [false, true],
-  'registry-mirrors': [[]],
   'selinux-enabled': [false],
   'swarm-default-advertise-addr': [''],
   tls: [false],

@@ -248,3 +248,25 @@ export const host = (value: string): string => {
   if (scheme === 'tcp') return /^(\[[0-9a-fA-F:]+\]|[^/:\s]*):\d{1,5}$/.test(rest) ? value : fail(`${value}: expected tcp://ADDRESS:PORT`)
   return fail(`${value}: a host is unix:///path or tcp://ADDRESS:PORT`)
 }
+
+/** Mirrors have an origin, perhaps a path, and nothing that could hold a secret. */
+export const mirrorUrl = (value: string): string => {
+  const url = URL.canParse(value) ? new URL(value) : fail(`invalid mirror: ${describe(value)} is no URL`)
+  if (!['http:', 'https:'].includes(url.protocol)) fail(`invalid mirror: unsupported scheme in ${describe(value)}: use http or https`)
+  if (url.username !== '' || url.password !== '') fail('invalid mirror: username and password are not allowed in its URL')
+  if (url.search !== '' || url.hash !== '') fail(`invalid mirror: query or fragment at the end of ${describe(value)}`)
+  return url.href.replace(/\/$/, '')
+}
+
+export const insecureRegistry = (value: string): string => {
+  const [address = '', prefix, ...more] = value.split('/')
+  if (prefix !== undefined) {
+    const family = isIP(address)
+    const valid = family !== 0 && more.length === 0 && /^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128)
+    if (!valid) fail(`invalid insecure registry ${describe(value)}: give HOST, HOST:PORT or a CIDR, without a scheme`)
+    return value
+  }
+  return /^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)(:\d{1,5})?$/.test(value)
+    ? value
+    : fail(`invalid insecure registry ${describe(value)}: give HOST, HOST:PORT or a CIDR, without a scheme`)
+}

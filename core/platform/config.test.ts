@@ -171,3 +171,15 @@ test('no file makes it throw anything but its own error', (t) => {
     { numRuns: 400 },
   )
 })
+
+test('registries: mirrors are URLs without secrets, insecure ones are hosts or ranges', (t) => {
+  const read = (content: Record<string, unknown>) => parseConfigFile(JSON.stringify(content), 'f')
+  t.deepEqual(read({ 'registry-mirrors': ['https://mirror.example/'], 'insecure-registries': ['a:5000', '10.0.0.0/8', '[::1]:5000'] }), {
+    'registry-mirrors': ['https://mirror.example'],
+    'insecure-registries': ['a:5000', '10.0.0.0/8', '[::1]:5000'],
+  })
+  for (const mirror of ['mirror.example', 'ftp://mirror.example', 'https://user:secret@mirror.example', 'https://mirror.example/?x'])
+    t.throws(() => read({ 'registry-mirrors': [mirror] }), { message: /^config file f: registry-mirrors: invalid mirror/ }, mirror)
+  for (const host of ['http://a', 'a/b', '10.0.0.0/33', 'a b', ''])
+    t.throws(() => read({ 'insecure-registries': [host] }), { message: /invalid insecure registry/ }, host)
+})

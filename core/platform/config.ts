@@ -200,6 +200,12 @@ export interface EngineSettings {
   initPath: string
   storageDriver: string
   storageOpts: string[]
+  registryMirrors: string[]
+  insecureRegistries: string[]
+  registryCerts: string
+  maxConcurrentDownloads: number
+  maxConcurrentUploads: number
+  maxDownloadAttempts: number
 }
 
 export function toEngineConfig(from: Settings): EngineSettings {
@@ -231,6 +237,12 @@ export function toEngineConfig(from: Settings): EngineSettings {
     initPath: from['init-path'] || shimBinary,
     storageDriver: from.drivers.graph?.default ?? from['storage-driver'],
     storageOpts: from['storage-opts'],
+    registryMirrors: from['registry-mirrors'],
+    insecureRegistries: from['insecure-registries'],
+    registryCerts: from['registry-certs'],
+    maxConcurrentDownloads: from['max-concurrent-downloads'],
+    maxConcurrentUploads: from['max-concurrent-uploads'],
+    maxDownloadAttempts: from['max-download-attempts'],
   }
 }
 

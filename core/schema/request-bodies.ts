@@ -3,7 +3,7 @@
 /** s string, i integer, n number, b boolean, l string or list of strings, [x list, {x map, @Name object, * anything. */
 export type TypeCode = string
 
-export type RequestBody = 'ContainerCreateRequest' | 'ExecCreateRequest' | 'ExecStartRequest' | 'VolumeCreateRequest' | 'NetworkCreateRequest' | 'NetworkConnectRequest' | 'NetworkDisconnectRequest'
+export type RequestBody = 'ContainerCreateRequest' | 'ContainerUpdateRequest' | 'ExecCreateRequest' | 'ExecStartRequest' | 'VolumeCreateRequest' | 'NetworkCreateRequest' | 'NetworkConnectRequest' | 'NetworkDisconnectRequest' | 'AuthConfig'
 
 /** Fields of request bodies by object, one JSON text each: parsed on first use. */
 export const requestBodies: Readonly<Record<string, string>> = {
@@ -27,6 +27,9 @@ export const requestBodies: Readonly<Record<string, string>> = {
   'NetworkingConfig': '{"EndpointsConfig":"{@EndpointSettings"}',
   'EndpointSettings': '{"IPAMConfig":"@EndpointIPAMConfig","Links":"[s","MacAddress":"s","Aliases":"[s","DriverOpts":"{s","GwPriority":"i","NetworkID":"s","EndpointID":"s","Gateway":"s","IPAddress":"s","IPPrefixLen":"i","IPv6Gateway":"s","GlobalIPv6Address":"s","GlobalIPv6PrefixLen":"i","DNSNames":"[s"}',
   'EndpointIPAMConfig': '{"IPv4Address":"s","IPv6Address":"s","LinkLocalIPs":"[s"}',
+  'ContainerUpdateRequest': '{"CpuShares":"i","Memory":"i","CgroupParent":"s","BlkioWeight":"i","BlkioWeightDevice":"[@ContainerUpdateRequest.BlkioWeightDevice","BlkioDeviceReadBps":"[@ThrottleDevice","BlkioDeviceWriteBps":"[@ThrottleDevice","BlkioDeviceReadIOps":"[@ThrottleDevice","BlkioDeviceWriteIOps":"[@ThrottleDevice","CpuPeriod":"i","CpuQuota":"i","CpuRealtimePeriod":"i","CpuRealtimeRuntime":"i","CpusetCpus":"s","CpusetMems":"s","Devices":"[@DeviceMapping","DeviceCgroupRules":"[s","DeviceRequests":"[@DeviceRequest","KernelMemoryTCP":"i","MemoryReservation":"i","MemorySwap":"i","MemorySwappiness":"i","NanoCpus":"i","OomKillDisable":"b","Init":"b","PidsLimit":"i","Ulimits":"[@ContainerUpdateRequest.Ulimits","CpuCount":"i","CpuPercent":"i","IOMaximumIOps":"i","IOMaximumBandwidth":"i","RestartPolicy":"@RestartPolicy"}',
+  'ContainerUpdateRequest.BlkioWeightDevice': '{"Path":"s","Weight":"i"}',
+  'ContainerUpdateRequest.Ulimits': '{"Name":"s","Soft":"i","Hard":"i"}',
   'ExecCreateRequest': '{"AttachStdin":"b","AttachStdout":"b","AttachStderr":"b","ConsoleSize":"[i","DetachKeys":"s","Tty":"b","Env":"[s","Cmd":"l","Privileged":"b","User":"s","WorkingDir":"s"}',
   'ExecStartRequest': '{"Detach":"b","Tty":"b","ConsoleSize":"[i"}',
   'VolumeCreateRequest': '{"Name":"s","Driver":"s","DriverOpts":"{s","Labels":"{s","ClusterVolumeSpec":"*"}',
@@ -36,4 +39,5 @@ export const requestBodies: Readonly<Record<string, string>> = {
   'IPAMConfig': '{"Subnet":"s","IPRange":"s","Gateway":"s","AuxiliaryAddresses":"{s"}',
   'NetworkConnectRequest': '{"Container":"s","EndpointConfig":"@EndpointSettings"}',
   'NetworkDisconnectRequest': '{"Container":"s","Force":"b"}',
+  'AuthConfig': '{"username":"s","password":"s","email":"s","serveraddress":"s","auth":"s","identitytoken":"s","registrytoken":"s"}',
 }

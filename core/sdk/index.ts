@@ -1,6 +1,7 @@
 export * from './errors.js'
 export * from './driver.js'
 export * from './holders.js'
+export * from '../base/accounts.js'
 export * from '../base/all-of.js'
 export * from '../base/digest.js'
 export * from '../base/disposables.js'

@@ -18,6 +18,7 @@ const prctlFn = libc.func('int prctl(int option, unsigned long a, unsigned long 
   c: number,
   d: number,
 ) => number
+const unshareFn = libc.func('int unshare(int flags)') as (flags: number) => number
 const setnsFn = libc.func('int setns(int fd, int type)') as (fd: number, type: number) => number
 
 // One number for both: pidfd system calls were added after the tables of all architectures were joined.
@@ -66,6 +67,19 @@ export function memfdCreate(name: string): number {
 
 export function prctl(option: number, a = 0, b = 0, c = 0, d = 0): number {
   return check(prctlFn(option, a, b, c, d), 'prctl')
+}
+
+const CLONE_FS = 0x200
+const CLONE_NEWNS = 0x20000
+
+/** Gives this thread a root, working directory and umask of its own: a thread that shares them cannot change its mount namespace. */
+export function unshareDirectories(): void {
+  check(unshareFn(CLONE_FS), 'unshare')
+}
+
+/** Root and working directory become those of the namespace. For a worker process that has unshared its directories. */
+export function enterMountNamespace(fd: number): void {
+  check(setnsFn(fd, CLONE_NEWNS), 'setns')
 }
 
 /** On the main thread only, in a synchronous section that spawns nothing and returns to the old namespace. */

@@ -106,6 +106,9 @@ static void child_main(struct plan plan, bool mapped)
 
 	g.role = ROLE_CHILD;
 	g.child = 0;
+	/* One that is parked outlives the daemon that started it. */
+	if (run.lock >= 0)
+		close(run.lock);
 	setsid();
 	if (mapped) {
 		if (read(g.sync, &tag, 1) != 1 || tag != 'M')

@@ -74,10 +74,6 @@ daemonTest('routes of the API that are not built say so by name', async (t, d) =
     ['GET', '/secrets'],
     ['GET', '/configs'],
     ['POST', '/session'],
-    ['GET', '/images/search?term=x'],
-    ['POST', '/auth'],
-    ['GET', '/distribution/busybox/json'],
-    ['POST', '/images/create?fromImage=busybox'],
   ] as const) {
     const answer = await d.api(method, url, method === 'POST' ? {} : undefined)
     t.is(answer.status, 501, `${method} ${url} ${answer.body.toString()}`)

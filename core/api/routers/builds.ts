@@ -6,6 +6,7 @@ import { json } from '../answers.js'
 import { progress } from '../progress.js'
 import { filters, flag, integer, queryOf } from '../query.js'
 import type { Query } from '../query.js'
+import { registryConfig } from '../registry-auth.js'
 import type { ApiRouter, ApiServices, RequestState, RouteContext } from '../services.js'
 import { bodyStream, clientGone } from '../streams.js'
 
@@ -122,6 +123,7 @@ function optionsOf(ctx: RouteContext): BuildOptions {
     platform: query.get('platform') ?? '',
     hostConfig: hostConfigOf(query),
     secrets: secretsOf(ctx),
+    credentials: registryConfig(ctx),
   }
 }
 

@@ -2,6 +2,7 @@ import Router from '@koa/router'
 import type { LogsOptions, WaitResult } from '../../engine/containers/index.js'
 import { invalidParameter, messageOf } from '../../sdk/errors.js'
 import type { LogEntry } from '../../sdk/kinds/log.js'
+import { json } from '../answers.js'
 import { hijack } from '../hijack.js'
 import { formatEntries, type LogFormat } from '../log-stream.js'
 import { flag, queryOf, timeOf, type Query } from '../query.js'
@@ -9,6 +10,7 @@ import type { ApiRouter, ApiServices, RequestState, RouteContext } from '../serv
 import { frame } from '../stdcopy.js'
 import { clientGone, line, openStream } from '../streams.js'
 import { streamType } from '../take-over.js'
+import { checkHandshake, openWebSocket } from '../websocket.js'
 
 const reference = (ctx: RouteContext): string => ctx.params['ref'] as string
 
@@ -56,6 +58,46 @@ export function containerStreamRoutes({ containers, logger }: ApiServices): ApiR
       stdin: options.stdin && options.stream,
       start: (client) => containers.attach(reference(ctx), options, client),
     })
+  })
+
+  router.get('/containers/*ref/attach/ws', async (ctx) => {
+    const query = queryOf(ctx)
+    checkHandshake(ctx)
+    const detachKeys = query.get('detachKeys')
+    // Before 1.42 all three were always attached.
+    const side = (name: string): boolean => ctx.state.api < 42 || flag(query, name)
+    const options = {
+      stdin: side('stdin'),
+      stdout: side('stdout'),
+      stderr: side('stderr'),
+      logs: flag(query, 'logs'),
+      stream: flag(query, 'stream'),
+      ...(detachKeys ? { detachKeys } : {}),
+    }
+    await hijack(ctx, {
+      // Both outputs in one, as they come.
+      tty: true,
+      stdin: options.stdin && options.stream,
+      open: openWebSocket,
+      start: (client) => containers.attach(reference(ctx), options, client),
+    })
+  })
+
+  router.get('/containers/*ref/stats', async (ctx) => {
+    const query = queryOf(ctx)
+    const signal = clientGone(ctx, { halfClosed: true })
+    if (!flag(query, 'stream', true)) return json(ctx, await containers.stats(reference(ctx), { oneShot: flag(query, 'one-shot'), signal }))
+    const records = containers.streamStats(reference(ctx), signal)
+    const out = openStream(ctx, 'application/json')
+    try {
+      for await (const record of records) {
+        await out.write(line(record))
+        if (out.gone) break
+      }
+    } catch (error) {
+      if (!signal.aborted) logger.warn('statistics of a container end', { container: reference(ctx), error: messageOf(error) })
+    }
+    ctx.res.end()
   })
 
   router.post('/containers/*ref/wait', async (ctx) => {

@@ -1,13 +1,16 @@
 import Router from '@koa/router'
 import type { ContainerCreateBody } from '../../schema/engine-api.js'
-import { invalidParameter } from '../../sdk/errors.js'
+import { invalidParameter, notImplemented } from '../../sdk/errors.js'
 import { empty, json } from '../answers.js'
-import { readJson } from '../body.js'
+import { readJson, requireJson } from '../body.js'
+import type { UpdateRequest } from '../../engine/containers/index.js'
 import { adaptCreate } from '../older-clients.js'
 import { filters, flag, integer, queryOf, terminalSize, type Query } from '../query.js'
 import type { ApiRouter, ApiServices, RequestState, RouteContext } from '../services.js'
 
 const reference = (ctx: RouteContext): string => ctx.params['ref'] as string
+
+const noCheckpoints = () => notImplemented('checkpoints are not supported by tsd: stop the container, or commit it to keep its files')
 
 /** Signal and patience of stop and restart. */
 function stopping(query: Query): { signal?: string; timeout?: number } {
@@ -80,6 +83,18 @@ export function containerRoutes({ containers }: ApiServices): ApiRouter {
   router.post('/containers/*ref/rename', async (ctx) => {
     await containers.rename(reference(ctx), queryOf(ctx).get('name') ?? '')
     empty(ctx)
+  })
+
+  router.post('/containers/*ref/update', async (ctx) => {
+    json(ctx, await containers.update(reference(ctx), await requireJson<UpdateRequest>(ctx, 'ContainerUpdateRequest')))
+  })
+
+  for (const method of ['get', 'post'] as const)
+    router[method]('/containers/*ref/checkpoints', () => {
+      throw noCheckpoints()
+    })
+  router.delete('/containers/*ref/checkpoints/:checkpoint', () => {
+    throw noCheckpoints()
   })
 
   router.post('/containers/*ref/resize', async (ctx) => {

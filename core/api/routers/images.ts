@@ -1,13 +1,17 @@
 import Router from '@koa/router'
-import { notImplemented } from '../../sdk/errors.js'
+import { invalidParameter, notImplemented } from '../../sdk/errors.js'
 import { empty, json } from '../answers.js'
 import { adaptImage, adaptImageList } from '../older-clients.js'
 import { progress } from '../progress.js'
-import { filters, flag, queryOf } from '../query.js'
+import { filters, flag, queryOf, type Query } from '../query.js'
 import type { ApiRouter, ApiServices, RequestState, RouteContext } from '../services.js'
-import { bodyStream, clientGone } from '../streams.js'
+import { bodyStream, clientGone, sendTar } from '../streams.js'
 
 const reference = (ctx: RouteContext): string => ctx.params['ref'] as string
+
+function refusePlatform(query: Query): void {
+  if (query.get('platform')) throw notImplemented('platform is not supported here: an image of tsd has one platform; leave it out')
+}
 
 export function imageRoutes({ images }: ApiServices): ApiRouter {
   const router = new Router<RequestState>({ sensitive: true })
@@ -26,15 +30,10 @@ export function imageRoutes({ images }: ApiServices): ApiRouter {
     await progress(ctx, images.load(bodyStream(ctx), { quiet: flag(queryOf(ctx), 'quiet', true), signal }))
   })
 
-  router.post('/images/create', async (ctx) => {
+  router.post('/images/create', async (ctx, next) => {
     const query = queryOf(ctx)
     const source = query.get('fromSrc') ?? ''
-    const name = query.get('fromImage') ?? ''
-    if (name !== '')
-      throw notImplemented(
-        `cannot pull ${name}: pulling from registries (POST /images/create?fromImage) is not built into this tsd yet; ` +
-          'bring the image as a tar: docker save on another machine, then tsd load',
-      )
+    if (query.get('fromImage')) return next()
     if (source !== '-')
       throw notImplemented(
         `cannot import from "${source}": this tsd imports only what the client sends (fromSrc=-); download it, then docker import FILE`,
@@ -49,6 +48,28 @@ export function imageRoutes({ images }: ApiServices): ApiRouter {
       signal,
     })
     await progress(ctx, messages)
+  })
+
+  router.post('/images/prune', async (ctx) => json(ctx, await images.prune(filters(queryOf(ctx)))))
+
+  router.get('/images/get', async (ctx) => {
+    const names = queryOf(ctx)
+      .getAll('names')
+      .flatMap((list) => list.split(','))
+      .filter(Boolean)
+    refusePlatform(queryOf(ctx))
+    if (names.length === 0) throw invalidParameter('no images were named: add names=IMAGE')
+    await sendTar(ctx, await images.save(names))
+  })
+
+  router.get('/images/*ref/get', async (ctx) => {
+    refusePlatform(queryOf(ctx))
+    await sendTar(ctx, await images.save([reference(ctx)]))
+  })
+
+  router.get('/images/*ref/history', async (ctx) => {
+    refusePlatform(queryOf(ctx))
+    json(ctx, await images.history(reference(ctx)))
   })
 
   router.get('/images/*ref/json', async (ctx) => json(ctx, adaptImage(await images.inspect(reference(ctx)), ctx.state.api)))

@@ -1,8 +1,12 @@
 import Router from '@koa/router'
+import type { DiskUsageType } from '../../engine/system/index.js'
+import { invalidParameter } from '../../sdk/errors.js'
 import { json } from '../answers.js'
 import { filters, queryOf, timeOf } from '../query.js'
 import type { ApiRouter, ApiServices, RequestState } from '../services.js'
 import { clientGone, line, openStream } from '../streams.js'
+
+const usageTypes: readonly DiskUsageType[] = ['container', 'image', 'volume', 'build-cache']
 
 export function systemRoutes({ system, events, logger }: ApiServices): ApiRouter {
   const router = new Router<RequestState>({ sensitive: true })
@@ -33,6 +37,16 @@ export function systemRoutes({ system, events, logger }: ApiServices): ApiRouter
       InitCommit: expected(info.InitCommit),
     })
   })
+
+  router.get('/system/df', async (ctx) => {
+    const asked = queryOf(ctx).getAll('type')
+    const unknown = asked.find((type) => !usageTypes.includes(type as DiskUsageType))
+    if (unknown !== undefined) throw invalidParameter(`unknown object type: ${unknown}: must be one of ${usageTypes.join(', ')}`)
+    json(ctx, await system.diskUsage(new Set(asked.length === 0 ? usageTypes : (asked as DiskUsageType[]))))
+  })
+
+  // Nothing is ever kept for builds: `docker system prune` asks all the same.
+  router.post('/build/prune', (ctx) => json(ctx, { CachesDeleted: [], SpaceReclaimed: 0 }))
 
   router.get('/events', async (ctx) => {
     const query = queryOf(ctx)

@@ -164,6 +164,7 @@ export function fakeServices(overrides: Partial<ApiServices> = {}): { services: 
     execs,
     images,
     builds: partial<ApiServices['builds']>('builds', {}),
+    distribution: partial<ApiServices['distribution']>('distribution', {}),
     volumes: partial<ApiServices['volumes']>('volumes', { list: async () => ({ Volumes: [], Warnings: null }) }),
     networks: partial<ApiServices['networks']>('networks', { list: async () => [] }),
     drivers: partial<ApiServices['drivers']>('drivers', { defaultName: () => 'bridge', list: async () => [] }),

@@ -127,7 +127,7 @@ function namespaceModes(values: Values): { pid: string; uts: string; userns: str
 
 type RestartPolicy = { Name: NonNullable<NonNullable<HostConfig['RestartPolicy']>['Name']>; MaximumRetryCount: number }
 
-function restartPolicy(text: string): RestartPolicy {
+export function restartPolicy(text: string): RestartPolicy {
   const [name = '', count, ...more] = text.split(':')
   if (more.length > 0) throw new UsageError('invalid restart policy format: restart policy may contain only one colon')
   if (text !== '' && name === '') throw new UsageError(`invalid restart policy format: no policy provided before colon`)

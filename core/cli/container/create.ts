@@ -1,10 +1,9 @@
 import fs from 'node:fs'
 import type { ContainerCreateResponse } from '../../schema/engine-api.js'
-import { familiarString, parseAnyReference, repositoryOf, withDefaultTag } from '../../base/reference.js'
-import type { Reference } from '../../base/reference.js'
+import { familiarString, parseAnyReference, withDefaultTag } from '../../base/reference.js'
 import type { Engine } from '../engine.js'
-import { jsonLines } from '../engine.js'
 import type { Values } from '../flags.js'
+import { pullImage } from '../registry/pull.js'
 import { EngineError, UsageError } from '../status.js'
 import type { ContainerRequest } from './config.js'
 
@@ -23,7 +22,7 @@ export async function createContainer(engine: Engine, values: Values, request: C
   const platform = values.string('platform')
   const query = { name: values.string('name') || undefined, platform: platform || undefined }
   const fetch = async () => {
-    if (named) await pullImage(engine, named, platform, values.bool('quiet'))
+    if (named) await pullImage(engine, { reference: named, platform, quiet: values.bool('quiet'), output: process.stderr })
   }
   if (pull === 'always') await fetch()
   const create = () => engine.post<ContainerCreateResponse>('/containers/create', query, request.body)
@@ -41,22 +40,4 @@ export async function createContainer(engine: Engine, values: Values, request: C
   const id = created.Id ?? ''
   if (cidfile !== '') fs.writeFileSync(cidfile, id, { mode: 0o644 })
   return id
-}
-
-interface PullMessage {
-  status?: string
-  id?: string
-  progressDetail?: { current?: number }
-  error?: string
-  errorDetail?: { message?: string }
-}
-
-export async function pullImage(engine: Engine, reference: Reference, platform: string, quiet: boolean): Promise<void> {
-  const query = { fromImage: repositoryOf(reference), tag: reference.digest ?? reference.tag, platform: platform || undefined }
-  const stream = await engine.stream('POST', '/images/create', { query, headers: { 'X-Registry-Auth': 'e30=' } })
-  for await (const message of jsonLines<PullMessage>(stream)) {
-    if (message.error !== undefined) throw new Error(message.errorDetail?.message ?? message.error)
-    const progress = message.progressDetail?.current !== undefined
-    if (!quiet && !progress && message.status) process.stderr.write(`${message.id ? `${message.id}: ` : ''}${message.status}\n`)
-  }
 }

@@ -10,6 +10,7 @@ export interface Asked {
   method: string
   path: string
   query: Record<string, string>
+  headers: http.IncomingHttpHeaders
   body: string
 }
 
@@ -66,6 +67,7 @@ export class FakeEngine {
       method: request.method ?? '',
       path: url.pathname.replace(/^\/v[\d.]+/, ''),
       query: Object.fromEntries(url.searchParams),
+      headers: request.headers,
       body,
     }
     this.asked.push(asked)
@@ -124,10 +126,11 @@ export function cliOnTerminal(
   engine: { socket: string },
   args: readonly string[],
   typed: (type: (text: string) => void) => void,
+  env: NodeJS.ProcessEnv = {},
 ): Promise<Outcome> {
   const words = [process.execPath, main, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ')
   const child = spawn('script', ['-qefc', `stty rows 33 cols 99; exec ${words}`, '/dev/null'], {
-    env: { PATH: process.env.PATH, TSD_HOST: `unix://${engine.socket}`, TERM: 'xterm' },
+    env: { PATH: process.env.PATH, TSD_HOST: `unix://${engine.socket}`, TERM: 'xterm', ...env },
   })
   const out: Buffer[] = []
   child.stdout.on('data', (data: Buffer) => out.push(data))

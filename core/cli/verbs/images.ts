@@ -4,9 +4,10 @@ import type { ImageDeleteResponseItem, ImageSummary } from '../../schema/engine-
 import { formatDecimalSize } from '../../base/sizes.js'
 import { parseReference, repositoryOf, withDefaultTag } from '../../base/reference.js'
 import type { Engine } from '../engine.js'
-import { jsonLines, segment } from '../engine.js'
+import { segment } from '../engine.js'
 import { flag } from '../flags.js'
 import { goTime, shortId, since } from '../format/human.js'
+import { printProgress } from '../format/progress.js'
 import type { Row } from '../format/listing.js'
 import { filterFlag, filterQuery, renderListing } from '../format/listing.js'
 import { formatFlag, formatOf } from '../format/option.js'
@@ -30,7 +31,7 @@ const headers = {
 const none = '<none>'
 
 /** One row for each tag, or for each digest that no tag of its repository stands for. */
-function rowsOf(image: ImageSummary, truncate: boolean, digests: boolean): Row[] {
+export function rowsOf(image: ImageSummary, truncate: boolean, digests: boolean): Row[] {
   const tags = (image.RepoTags ?? []).filter((tag) => tag !== '<none>:<none>')
   const known = (image.RepoDigests ?? []).filter((digest) => digest !== '<none>@<none>')
   const split = (text: string, at: number): [string, string] => [text.slice(0, at), text.slice(at + 1)]
@@ -87,22 +88,7 @@ export const list: Verb = {
   },
 }
 
-interface ProgressMessage {
-  stream?: string
-  status?: string
-  id?: string
-  error?: string
-  errorDetail?: { message?: string }
-}
-
-/** Prints what the engine says while it loads. */
-async function progress(stream: NodeJS.ReadableStream): Promise<void> {
-  for await (const message of jsonLines<ProgressMessage>(stream)) {
-    if (message.error !== undefined) throw new Error(message.errorDetail?.message ?? message.error)
-    if (message.stream !== undefined) process.stdout.write(message.stream)
-    else if (message.status !== undefined && message.id === undefined) process.stdout.write(`${message.status}\n`)
-  }
-}
+const progress = (stream: NodeJS.ReadableStream): Promise<void> => printProgress(stream, process.stdout)
 
 export async function loadArchive(engine: Engine, archive: Readable, quiet: boolean, platform = '', report = progress): Promise<void> {
   const query = { quiet: quiet || undefined, platform: platform === '' ? undefined : platformJson(platform) }

@@ -18,6 +18,11 @@ const volumes = () => import('./volumes.js')
 const networks = () => import('./networks.js')
 const drivers = () => import('./drivers.js')
 const system = () => import('./system.js')
+const registry = () => import('./registry.js')
+
+const changes = () => import('./changes.js')
+const imageContent = () => import('./image-content.js')
+const prune = () => import('./prune.js')
 
 const ps = entry('List containers', () => import('./ps.js'))
 const imageList = part('List images', images, (m) => m.list)
@@ -40,29 +45,49 @@ export const verbs: Readonly<Record<string, VerbEntry>> = {
   attach: entry('Attach local standard input, output, and error streams to a running container', () => import('./attach.js')),
   build: entry('Build an image from a Dockerfile', () => import('./build.js')),
   'builder prune': entry('Remove build cache', () => import('./builder-prune.js')),
+  commit: part("Create a new image from a container's changes", changes, (m) => m.commit),
+  cp: entry('Copy files/folders between a container and the local filesystem', () => import('./cp.js')),
   create: entry('Create a new container', () => import('./create.js')),
+  diff: part("Inspect changes to files or directories on a container's filesystem", changes, (m) => m.diff),
   events: part(
     'Get real time events from the server',
     () => import('./events.js'),
     (m) => m.verb,
   ),
+  export: part("Export a container's filesystem as a tar archive", changes, (m) => m.exportTar),
+  history: part('Show the history of an image', imageContent, (m) => m.history),
   import: part('Import the contents from a tarball to create a filesystem image', images, (m) => m.importTar),
   inspect: entry('Return low-level information on objects', () => import('./inspect.js')),
   kill: part('Kill one or more running containers', lifecycle, (m) => m.kill),
   load: part('Load an image from a tar archive or STDIN', images, (m) => m.load),
+  login: part('Authenticate to a registry', registry, (m) => m.login),
+  logout: part('Log out from a registry', registry, (m) => m.logout),
   logs: entry('Fetch the logs of a container', () => import('./logs.js')),
   pause: part('Pause all processes within one or more containers', lifecycle, (m) => m.pause),
   port: part('List port mappings or a specific mapping for the container', lifecycle, (m) => m.port),
+  pull: part('Download an image from a registry', registry, (m) => m.pull),
+  push: part('Upload an image to a registry', registry, (m) => m.push),
   rename: part('Rename a container', lifecycle, (m) => m.rename),
   restart: part('Restart one or more containers', lifecycle, (m) => m.restart),
   rm: containerRemove,
   rmi: imageRemove,
+  save: part('Save one or more images to a tar archive (streamed to STDOUT by default)', imageContent, (m) => m.save),
   start: entry('Start one or more stopped containers', () => import('./start.js')),
+  stats: entry('Display a live stream of container(s) resource usage statistics', () => import('./stats.js')),
   stop: part('Stop one or more running containers', lifecycle, (m) => m.stop),
   tag: part('Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE', images, (m) => m.tag),
   top: part('Display the running processes of a container', lifecycle, (m) => m.top),
   unpause: part('Unpause all processes within one or more containers', lifecycle, (m) => m.unpause),
+  update: entry('Update configuration of one or more containers', () => import('./update.js')),
   wait: part('Block until one or more containers stop, then print their exit codes', lifecycle, (m) => m.wait),
+  'container prune': part('Remove all stopped containers', prune, (m) => m.containerPrune),
+  'image prune': part('Remove unused images', prune, (m) => m.imagePrune),
+  'system df': part(
+    'Show disk usage of the engine',
+    () => import('./disk-usage.js'),
+    (m) => m.diskUsage,
+  ),
+  'system prune': part('Remove unused data', prune, (m) => m.systemPrune),
   'volume create': part('Create a volume', volumes, (m) => m.create),
   'volume inspect': part('Display detailed information on one or more volumes', volumes, (m) => m.inspect),
   'volume ls': volumeList,
@@ -94,8 +119,12 @@ export const aliases: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
     [
       'attach',
+      'commit',
+      'cp',
       'create',
+      'diff',
       'exec',
+      'export',
       'inspect',
       'kill',
       'logs',
@@ -106,9 +135,11 @@ export const aliases: Readonly<Record<string, string>> = {
       'rm',
       'run',
       'start',
+      'stats',
       'stop',
       'top',
       'unpause',
+      'update',
       'wait',
     ].map((name) => [`container ${name}`, name]),
   ),
@@ -117,6 +148,10 @@ export const aliases: Readonly<Record<string, string>> = {
   'image rm': 'rmi',
   'image remove': 'rmi',
   'image load': 'load',
+  'image history': 'history',
+  'image save': 'save',
+  'image pull': 'pull',
+  'image push': 'push',
   'image import': 'import',
   'image tag': 'tag',
   'image build': 'build',

@@ -26,7 +26,7 @@ const headers = {
   Platform: 'PLATFORM',
 }
 
-function rowOf(container: ContainerSummary, truncate: boolean): Row {
+export function rowOf(container: ContainerSummary, truncate: boolean): Row {
   const names = (container.Names ?? []).map((name) => name.replace(/^\//, ''))
   const own = names.filter((name) => !name.includes('/'))
   const labels = container.Labels ?? {}

@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { categoryOf } from '../../sdk/errors.js'
 import { decompressed } from '../layers/index.js'
+import type { Zstd } from '../ports/index.js'
 import { freeBytes } from './space.js'
 import { madeDirectory } from './workshop.js'
 import type { Workshop } from './workshop.js'
@@ -25,12 +26,12 @@ function isTarHeader(block: Buffer): boolean {
 }
 
 /** Whether ADD unpacks a file: a tar, plain or compressed. Compressions that cannot be read are refused by name. */
-async function isArchive(file: string): Promise<boolean> {
+async function isArchive(file: string, zstd: Zstd): Promise<boolean> {
   const source = createReadStream(file)
   const head: Buffer[] = []
   let size = 0
   try {
-    for await (const chunk of decompressed(source as AsyncIterable<Buffer>)) {
+    for await (const chunk of decompressed(source as AsyncIterable<Buffer>, zstd)) {
       head.push(chunk)
       size += chunk.length
       if (size >= BLOCK) break
@@ -49,11 +50,11 @@ async function isArchive(file: string): Promise<boolean> {
 export async function unpackArchive(shop: Workshop, file: string): Promise<string | undefined> {
   const path = Buffer.from(`${shop.workDir}/`).toString('latin1') + file
   const host = Buffer.from(path, 'latin1').toString()
-  if (Buffer.from(host).toString('latin1') !== path || !(await isArchive(host))) return undefined
+  if (Buffer.from(host).toString('latin1') !== path || !(await isArchive(host, shop.zstd))) return undefined
   const name = await madeDirectory(shop)
   const root = `${shop.workDir}/${name}/tree`
   await mkdir(root, { mode: 0o755 })
-  const tar = Readable.from(decompressed(createReadStream(host) as AsyncIterable<Buffer>), { objectMode: false })
+  const tar = Readable.from(decompressed(createReadStream(host) as AsyncIterable<Buffer>, shop.zstd), { objectMode: false })
   await shop.archiver.unpack(tar, { root, whiteouts: 'none', maxBytes: await freeBytes(shop.workDir), signal: shop.signal })
   return `${name}/tree`
 }

@@ -71,8 +71,8 @@ export class StepCache {
         source.configuration.history.length === (parent?.history.length ?? 0) + 1
           ? source.id
           : await this.images.derive(
+              step.parent,
               {
-                parent: step.parent,
                 config: step.config,
                 author: step.author,
                 created: entry.created ?? this.clock.timestamp(),

@@ -3,7 +3,7 @@ import path from 'node:path'
 import { Readable } from 'node:stream'
 import { invalidParameter } from '../../sdk/errors.js'
 import { decompressed } from '../layers/index.js'
-import type { ArchiverPort, TreesPort } from '../ports/index.js'
+import type { ArchiverPort, TreesPort, Zstd } from '../ports/index.js'
 import { absolute, bytesOf } from './layer-place.js'
 import { freeBytes } from './space.js'
 
@@ -12,11 +12,16 @@ type Dockerignore = (typeof import('@balena/dockerignore'))['default']
 const largestDockerfile = 1 << 20
 
 /** Unpacks the context that a client sent. */
-export async function unpackContext(archiver: ArchiverPort, tar: Readable, root: string, signal: AbortSignal): Promise<void> {
+export async function unpackContext(
+  { archiver, zstd }: { archiver: ArchiverPort; zstd: Zstd },
+  tar: Readable,
+  root: string,
+  signal: AbortSignal,
+): Promise<void> {
   await mkdir(path.dirname(root), { recursive: true, mode: 0o700 })
   // `COPY . /new` takes its mode over.
   await mkdir(root, { mode: 0o755 })
-  const plain = Readable.from(decompressed(tar as AsyncIterable<Buffer>), { objectMode: false })
+  const plain = Readable.from(decompressed(tar as AsyncIterable<Buffer>, zstd), { objectMode: false })
   try {
     const { entries } = await archiver.unpack(plain, { root, whiteouts: 'none', maxBytes: await freeBytes(root), signal })
     if (entries === 0) throw invalidParameter('the build context is empty: send a tar of it as the body')

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { HostConfig } from '../../schema/engine-api.js'
+import type { RegistryCredentials } from '../distribution/index.js'
 import type { ProgressMessage } from '../images/index.js'
 
 export interface BuildOptions {
@@ -25,6 +26,8 @@ export interface BuildOptions {
   hostConfig: HostConfig
   /** What RUN --mount=type=secret may ask for, by id. */
   secrets: ReadonlyMap<string, Buffer>
+  /** By registry, as clients name them. */
+  credentials: ReadonlyMap<string, RegistryCredentials>
 }
 
 export interface PrunedBuilds {
@@ -47,6 +50,11 @@ export const Builds = Symbol.for('tsd.Builds')
 /** Where base images come from that are not here. */
 export interface BaseImages {
   /** Brings an image, or refuses by name. */
-  pull(reference: string, platform: string, tell: (message: ProgressMessage) => Promise<void>, signal: AbortSignal): Promise<void>
+  pull(
+    reference: string,
+    options: { platform: string; credentials: ReadonlyMap<string, RegistryCredentials> },
+    tell: (message: ProgressMessage) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void>
 }
 export const BaseImages = Symbol.for('tsd.BaseImages')

@@ -13,7 +13,19 @@ import { Events } from '../events/index.js'
 import { hostArchitecture, Images } from '../images/index.js'
 import type { ProgressMessage } from '../images/index.js'
 import { Layers } from '../layers/index.js'
-import { Archiver, Clock, Downloads, Drivers, EngineConfig, Logger, MetadataStore, Mounter, RunLedger, Trees } from '../ports/index.js'
+import {
+  Archiver,
+  Clock,
+  Downloads,
+  Drivers,
+  EngineConfig,
+  Logger,
+  MetadataStore,
+  Mounter,
+  RunLedger,
+  Trees,
+  Zstd,
+} from '../ports/index.js'
 import type { ArchiverPort, LoggerPort, MounterPort, TreesPort } from '../ports/index.js'
 import { BuildArguments, platformArguments } from './arguments.js'
 import { CacheMounts } from './cache-mounts.js'
@@ -60,6 +72,7 @@ export class BuildsService implements Builds {
     @inject(Archiver) archiver: ArchiverPort,
     @inject(Trees) trees: TreesPort,
     @inject(Downloads) downloads: Downloads,
+    @inject(Zstd) zstd: Zstd,
     @inject(MetadataStore) store: MetadataStore,
     @inject(Clock) clock: Clock,
     @inject(Logger) logger: LoggerPort,
@@ -74,6 +87,7 @@ export class BuildsService implements Builds {
       archiver,
       trees,
       downloads,
+      zstd,
       store,
       clock,
       logger,
@@ -94,7 +108,7 @@ export class BuildsService implements Builds {
       const id = `build-${randomHex(8)}`
       const workDir = path.join(this.workRoot, id)
       stack.defer('work directory', () => this.services.archiver.remove(workDir))
-      await unpackContext(this.services.archiver, context, path.join(workDir, 'context'), over.signal)
+      await unpackContext(this.services, context, path.join(workDir, 'context'), over.signal)
       const text = await readDockerfile(this.services, path.join(workDir, 'context'), options.dockerfile)
       const file = withLabels(upToTarget(parseDockerfile(text), options.target), options.labels)
       const shop = await this.workshop(id, workDir, file, options, over.signal, stack)

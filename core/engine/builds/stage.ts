@@ -146,7 +146,7 @@ export class StageBuild {
     const layer = await work.run?.()
     const history = { created, created_by: work.createdBy, ...(state.author === '' ? {} : { author: state.author }) }
     const { config, author } = state
-    state.image = await shop.images.derive({ parent: state.image, config: plain(config), author, created, history, layer }, shop.signal)
+    state.image = await shop.images.derive(state.image, { config: plain(config), author, created, history, layer }, shop.signal)
     await shop.cache.keep(input, state.image)
     if (shop.options.remove) await this.containers.removeAll(this.tell)
   }

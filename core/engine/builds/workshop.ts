@@ -3,7 +3,7 @@ import { randomHex } from '../../base/random.js'
 import { categoryOf } from '../../sdk/errors.js'
 import type { Containers } from '../containers/index.js'
 import type { Images, ProgressMessage, ResolvedImage } from '../images/index.js'
-import type { ArchiverPort, Clock, Downloads, LoggerPort, MetadataStore, TreesPort } from '../ports/index.js'
+import type { ArchiverPort, Clock, Downloads, LoggerPort, MetadataStore, TreesPort, Zstd } from '../ports/index.js'
 import type { BuildArguments } from './arguments.js'
 import type { CacheMounts } from './cache-mounts.js'
 import type { StepCache } from './cache.js'
@@ -19,6 +19,7 @@ export interface BuildServices {
   archiver: ArchiverPort
   trees: TreesPort
   downloads: Downloads
+  zstd: Zstd
   store: MetadataStore
   clock: Clock
   logger: LoggerPort
@@ -57,13 +58,13 @@ export async function baseImage(
   tell: (message: ProgressMessage) => Promise<void>,
 ): Promise<ResolvedImage> {
   const { images, baseImages, signal, options } = shop
-  if (options.pull) await baseImages.pull(reference, platform, tell, signal)
+  if (options.pull) await baseImages.pull(reference, { platform, credentials: options.credentials }, tell, signal)
   const here = await images.resolve(reference).catch((error: unknown) => {
     if (categoryOf(error) === 'NotFound') return undefined
     throw error
   })
   if (here !== undefined && fits(here, platform)) return here
-  if (!options.pull) await baseImages.pull(reference, platform, tell, signal)
+  if (!options.pull) await baseImages.pull(reference, { platform, credentials: options.credentials }, tell, signal)
   return images.resolve(reference)
 }
 

@@ -45,6 +45,7 @@ export async function releaseRun(ctx: ContainersContext, container: Container, r
   const files = async (ended: Promise<void>): Promise<void> => {
     // Mounts of the shim's own go with it; those of the host with the processes.
     await (running.mountedRootfs === undefined ? running.shim.released : ended)
+    await ctx.visits.over(owner)
     if (await step('layer', () => running.graph.driver.release(owner, running.holder))) done('snapshot', running.holder)
     for (const { name, holder } of running.volumeHolders)
       await step(`volume ${name}`, () => ctx.volumes.unmount({ name, holder, attributes: { container: owner } }, owner))

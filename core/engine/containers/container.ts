@@ -42,6 +42,8 @@ export class Container {
   restartDelayMs = 0
   /** A restart is under way: --rm must not take the container between its stop and its start. */
   keepOnExit = false
+  /** Runs while its health is watched. */
+  health: { stop(): void } | undefined
   /** Exec ids started in this life of the container. */
   readonly execs = new Set<string>()
   private readonly waiters = new Set<Waiter>()

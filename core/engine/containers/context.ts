@@ -4,11 +4,12 @@ import type { Images } from '../images/index.js'
 import type { Layers } from '../layers/index.js'
 import type { Logs } from '../logs/index.js'
 import type { Networks } from '../networks/index.js'
-import type { Clock, Drivers, EngineConfig, NetworkNamespaces, RunLedger, Shims } from '../ports/index.js'
+import type { Clock, ContainerFiles, Drivers, EngineConfig, NetworkNamespaces, RunLedger, Shims, Zstd } from '../ports/index.js'
 import type { Volumes } from '../volumes/index.js'
 import type { KeyedLock } from '../../base/keyed-lock.js'
 import type { Container } from './container.js'
 import type { ContainerRegistry } from './registry.js'
+import type { Visits } from './visits.js'
 import type { HostFacts } from './spec/input.js'
 import type { SeccompProfile } from './spec/seccomp-default.js'
 
@@ -30,11 +31,14 @@ export interface ContainersContext {
   netns: NetworkNamespaces
   mounter: Mounter
   archiver: Archiver
+  files: ContainerFiles
+  zstd: Zstd
   clock: Clock
   logger: Logger
   registry: ContainerRegistry
   /** One lock per container: start, stop, restart, remove, connect. Never taken by kill, inspect, list or an exit. */
   locks: KeyedLock
+  visits: Visits
 }
 
 /** Directory of a container that survives a reboot: bundle, logs, hosts files. */

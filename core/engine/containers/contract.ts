@@ -1,4 +1,15 @@
-import type { ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerWaitExitError } from '../../schema/engine-api.js'
+import type { Readable } from 'node:stream'
+import type { PathStat } from '../ports/index.js'
+import type {
+  ContainerConfig,
+  ContainerCreateBody,
+  ContainerInspectResponse,
+  ContainerStatsResponse,
+  ContainerSummary,
+  Resources,
+  RestartPolicy,
+  ContainerWaitExitError,
+} from '../../schema/engine-api.js'
 import type { ExecConfig } from '../../schema/engine-api.js'
 import type { ExecDriver } from '../../sdk/kinds/exec.js'
 import type { LogEntry } from '../../sdk/kinds/log.js'
@@ -72,6 +83,34 @@ export interface ExecTarget {
   dropExec(id: string): void
 }
 
+/** What a client sends to be unpacked in a container. */
+export interface ArchiveWrite {
+  path: string
+  /** Plain, or compressed as image archives may be. Consumed, or destroyed. */
+  tar: Readable
+  /** A directory is not replaced by anything else, nor anything else by a directory. */
+  keepKinds: boolean
+  /** All becomes the property of the container's user. */
+  toUser: boolean
+  signal: AbortSignal
+}
+
+export type UpdateRequest = Resources & { RestartPolicy?: RestartPolicy }
+
+export interface CommitOptions {
+  repo: string
+  tag: string
+  author: string
+  comment: string
+  /** The container stands still while its files are read. */
+  pause: boolean
+  /** Dockerfile instructions. */
+  instructions: string[]
+  /** Goes over the container's own. */
+  config: ContainerConfig | undefined
+  signal: AbortSignal
+}
+
 export interface Containers {
   /** 409 unless the container runs and is not paused. */
   execTarget(reference: string): ExecTarget
@@ -99,6 +138,21 @@ export interface Containers {
   logs(reference: string, options: LogsOptions): Promise<{ tty: boolean; entries: AsyncIterable<LogEntry[]> }>
   /** The same as bytes for the client, framed unless there is a terminal: without times and attributes, and many times faster. */
   logFrames(reference: string, options: LogsOptions): Promise<{ tty: boolean; frames: AsyncIterable<Uint8Array> }>
+  /** One path, as it is or as links before its last part lead. */
+  statPath(reference: string, path: string, signal: AbortSignal): Promise<PathStat>
+  /** The tar must be read or destroyed: the container's files are held until then. */
+  readArchive(reference: string, path: string, signal: AbortSignal): Promise<{ stat: PathStat; tar: Readable }>
+  writeArchive(reference: string, write: ArchiveWrite): Promise<void>
+  changes(reference: string): Promise<{ Path: string; Kind: 0 | 1 | 2 }[]>
+  /** The root file system as a tar, what is mounted in it left out. As readArchive. */
+  export(reference: string, signal: AbortSignal): Promise<Readable>
+  commit(reference: string, options: CommitOptions): Promise<{ Id: string }>
+  /** All containers with their sizes, for `system df`. */
+  usage(): Promise<ContainerSummary[]>
+  update(reference: string, request: UpdateRequest): Promise<{ Warnings: string[] }>
+  stats(reference: string, options: { oneShot: boolean; signal: AbortSignal }): Promise<ContainerStatsResponse>
+  /** A record a second. Throws at once when there is no such container. */
+  streamStats(reference: string, signal: AbortSignal): AsyncIterable<ContainerStatsResponse>
   prune(filters: Record<string, string[]>): Promise<{ ContainersDeleted: string[]; SpaceReclaimed: number }>
   connectNetwork(network: string, reference: string, settings: Record<string, unknown>): Promise<void>
   disconnectNetwork(network: string, reference: string, force: boolean): Promise<void>

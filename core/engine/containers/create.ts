@@ -113,8 +113,6 @@ export async function createContainer(
   if (!runtimes.includes(runtime)) throw invalidParameter(`unknown or invalid runtime name: ${runtime}: known are ${runtimes.join(', ')}`)
   hostConfig.Runtime = runtime
   const logConfig = await ctx.logs.validate(hostConfig.LogConfig)
-  if (image.config.Healthcheck?.Test?.length && image.config.Healthcheck.Test[0] !== 'NONE')
-    warnings.push('The image has a HEALTHCHECK, which this version of tsd does not run.')
 
   const id = randomId()
   const name = wantedName?.replace(/^\//, '') || randomName((n) => ctx.registry.has(n))

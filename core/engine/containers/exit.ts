@@ -3,6 +3,7 @@ import type { ShimExit } from '../ports/index.js'
 import { releaseRun } from './cleanup.js'
 import type { Container, Running } from './container.js'
 import { publish, type ContainersContext } from './context.js'
+import { unwatchHealth } from './health.js'
 import { forgetAddresses } from './networking.js'
 import { nextDelay, shouldRestart } from './restart-policy.js'
 
@@ -40,6 +41,7 @@ export async function handleExit(
     logBytesDropped: running.shim.droppedLogBytes,
   }
   container.running = undefined
+  unwatchHealth(container)
   for (const name of Object.keys(record.networks)) record.networks[name] = forgetAddresses(record.networks[name] ?? {})
   const seconds = Math.floor((Date.parse(exit.time) - Date.parse(state.startedAt)) / 1000)
   publish(ctx, container, 'die', { exitCode: String(exitCode), execDuration: String(Math.max(0, seconds)) })

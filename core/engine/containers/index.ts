@@ -1,4 +1,5 @@
 export { Containers } from './contract.js'
+export type { UpdateRequest } from './contract.js'
 export type { AttachOptions, ExecTarget, ListOptions, LogsOptions, StdioClient, StdioSession, WaitResult } from './contract.js'
 export { defaultDetachKeys, parseDetachKeys } from './detach-keys.js'
 export { ContainerService, HostFactsToken, SeccompSetting } from './service.js'

@@ -115,6 +115,9 @@ export async function inspectContainer(ctx: ContainersContext, container: Contai
       Error: state.error,
       StartedAt: state.startedAt,
       FinishedAt: state.finishedAt,
+      ...(state.health
+        ? { Health: { Status: state.health.status, FailingStreak: state.health.failingStreak, Log: state.health.log } }
+        : {}),
     },
     Image: record.imageId,
     ResolvConfPath: files.resolvConf,

@@ -88,7 +88,7 @@ async function predicateOf(ctx: ContainersContext, key: string, values: string[]
     }
     case 'health': {
       for (const v of values) if (!healths.has(v)) throw invalid(key, v)
-      return () => values.includes('none')
+      return (c) => values.includes(c.record.state.health?.status ?? 'none')
     }
     case 'isolation':
       return () => values.every((v) => v === '' || v === 'default')

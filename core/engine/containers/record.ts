@@ -30,6 +30,13 @@ export interface MountPointRecord {
   anonymous: boolean
 }
 
+export interface HealthRecord {
+  status: 'starting' | 'healthy' | 'unhealthy'
+  failingStreak: number
+  /** The last five. */
+  log: { Start: string; End: string; ExitCode: number; Output: string }[]
+}
+
 export interface ContainerStateRecord {
   status: ContainerStatus
   pid: number
@@ -39,6 +46,8 @@ export interface ContainerStateRecord {
   error: string
   startedAt: string
   finishedAt: string
+  /** Of a container that is probed. */
+  health?: HealthRecord
   /** Of the last run's log, for want of disk space. */
   logBytesDropped?: number
 }

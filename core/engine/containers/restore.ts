@@ -8,6 +8,7 @@ import type { AfterExit } from './exit.js'
 import { logInfoOf } from './log-info.js'
 import { forgetAddresses, settleEndpoints } from './networking.js'
 import { finishRemoval } from './remove.js'
+import { unpauseContainer } from './stop.js'
 import { shouldRestart, startsAtBoot } from './restart-policy.js'
 
 /** Exit of a process whose keeper left no record: it was killed. */
@@ -111,7 +112,10 @@ async function releaseEntry(ctx: ContainersContext, owner: string, entry: Ledger
       if (ctx.drivers.active('volume', text(entry.data, 'driver')) === undefined) return
       return ctx.volumes.unmount({ name: text(entry.data, 'volume'), holder: entry.key }, owner)
     case 'shim':
+    case 'frozen':
+      return done()
     case 'exec-shim':
+    case 'parked-shim':
       await rm(text(entry.data, 'dir'), { recursive: true, force: true })
       return done()
     default:
@@ -158,6 +162,9 @@ async function restoreOne(service: Lifecycle, container: Container, entries: Led
     const running = await rebuild(ctx, container, survivor, survivor.shim, entries)
     service.adopt(container, running)
     await ctx.registry.save(container, { sync: false })
+    const frozen = entries.filter(({ kind }) => kind === 'frozen')
+    if (frozen.length > 0 && status === 'paused') await unpauseContainer(ctx, container)
+    ctx.ledger.released(record.id, frozen)
     await settleEndpoints(ctx, container, running)
     return
   }

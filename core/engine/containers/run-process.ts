@@ -10,6 +10,8 @@ import { unmountRootfs } from './cleanup.js'
 import type { ContainersContext } from './context.js'
 
 export interface ProcessRequest {
+  /** The exec driver's name for it. */
+  id: string
   owner: string
   holder: string
   bundle: string
@@ -17,6 +19,8 @@ export interface ProcessRequest {
   rootfs: MountInstruction[]
   network: { host: NetOp[]; container: NetOp[] }
   shim: ShimSpec
+  /** Made, and held before its command. */
+  park?: boolean
 }
 
 export interface ProcessPlace {
@@ -33,11 +37,12 @@ export async function runProcess(
   stack: Disposables,
   request: ProcessRequest,
 ): Promise<ProcessPlace> {
-  const { owner, bundle, spec, rootfs, network, shim } = request
+  const { id, owner, bundle, spec, rootfs, network, shim, park = false } = request
   const newNetns = spec.linux.namespaces.find((namespace) => namespace.type === 'network' && !namespace.path)
   if (driver.run) {
-    stack.defer('processes', () => driver.delete(owner))
-    await driver.run({ id: owner, bundle, spec, rootfs, network: newNetns ? network : undefined, shim })
+    stack.defer('processes', () => driver.delete(id))
+    const container = { id, bundle, spec, rootfs, network: newNetns ? network : undefined, shim }
+    await (park ? driver.create(container) : driver.run(container))
     return { mountedRootfs: undefined, netns: undefined }
   }
   const mountedRootfs = `${ctx.config.execRoot}/rootfs/${shim.id}`
@@ -55,9 +60,9 @@ export async function runProcess(
   await mkdir(mountedRootfs, { recursive: true, mode: 0o700 })
   await ctx.mounter.mount(rootfs, mountedRootfs)
   spec.root.path = mountedRootfs
-  stack.defer('processes', () => driver.delete(owner))
-  await driver.create({ id: owner, bundle, spec, rootfs: [], shim })
-  await driver.start(owner)
+  stack.defer('processes', () => driver.delete(id))
+  await driver.create({ id, bundle, spec, rootfs: [], shim })
+  if (!park) await driver.start(id)
   ctx.ledger.fact(owner, resources)
   return { mountedRootfs, netns }
 }

@@ -1,10 +1,13 @@
+import type { Readable } from 'node:stream'
 import { inject, injectable } from 'tsyringe'
 import { KeyedLock } from '../../base/keyed-lock.js'
-import type { ContainerCreateBody, ContainerInspectResponse, ContainerSummary } from '../../schema/engine-api.js'
+import type { ContainerCreateBody, ContainerInspectResponse, ContainerStatsResponse, ContainerSummary } from '../../schema/engine-api.js'
 import { conflict, messageOf } from '../../sdk/errors.js'
 import {
   Archiver as ArchiverToken,
   Clock,
+  ContainerFiles as ContainerFilesToken,
+  Zstd as ZstdToken,
   Drivers,
   EngineConfig,
   Logger as LoggerToken,
@@ -14,6 +17,7 @@ import {
   Shims,
   MetadataStore,
 } from '../ports/index.js'
+import type { ContainerFiles, PathStat, Zstd } from '../ports/index.js'
 import type { Archiver, Logger, Mounter } from '../../sdk/ports.js'
 import { Events } from '../events/index.js'
 import { Images } from '../images/index.js'
@@ -21,12 +25,29 @@ import { Layers } from '../layers/index.js'
 import { Logs } from '../logs/index.js'
 import { Networks } from '../networks/index.js'
 import { Volumes } from '../volumes/index.js'
+import { exportContainer, readArchive, statPath, writeArchive } from './archive.js'
 import { attachContainer, containerLogFrames, containerLogs } from './attach.js'
+import { containerChanges } from './changes.js'
+import { commitContainer } from './commit.js'
 import type { Container, Running } from './container.js'
 import { publish, type ContainersContext } from './context.js'
 import { createContainer } from './create.js'
+import { execProcess } from './exec-process.js'
+import { watchHealth } from './health.js'
 import { handleExit, type AfterExit } from './exit.js'
-import type { AttachOptions, Containers, ExecTarget, ListOptions, LogsOptions, StdioClient, StdioSession, WaitResult } from './contract.js'
+import type {
+  ArchiveWrite,
+  CommitOptions,
+  UpdateRequest,
+  AttachOptions,
+  Containers,
+  ExecTarget,
+  ListOptions,
+  LogsOptions,
+  StdioClient,
+  StdioSession,
+  WaitResult,
+} from './contract.js'
 import { inspectContainer } from './inspect.js'
 import { listContainers, pruneCandidates } from './list.js'
 import { connectNetwork, disconnectNetwork } from './networking.js'
@@ -36,9 +57,11 @@ import { applyRestartPolicies, restoreContainers, shutdownContainer, type Lifecy
 import { assertStartable, startContainer, watch } from './start.js'
 import { killContainer, pauseContainer, stopContainer, unpauseContainer } from './stop.js'
 import type { HostFacts } from './spec/input.js'
-import { buildExecProcess } from './spec/process.js'
 import type { SeccompProfile } from './spec/seccomp-default.js'
+import { statsOnce, streamStats } from './stats.js'
 import { topContainer } from './top.js'
+import { updateContainer } from './update.js'
+import { Visits } from './visits.js'
 
 export const HostFactsToken = Symbol.for('tsd.HostFacts')
 /** The daemon's own profile; undefined: built in; null: unconfined. */
@@ -72,6 +95,8 @@ export class ContainerService implements Containers, Lifecycle {
     @inject(NetworkNamespaces) netns: NetworkNamespaces,
     @inject(MounterToken) mounter: Mounter,
     @inject(ArchiverToken) archiver: Archiver,
+    @inject(ContainerFilesToken) files: ContainerFiles,
+    @inject(ZstdToken) zstd: Zstd,
     @inject(Clock) clock: Clock,
     @inject(LoggerToken) logger: Logger,
     @inject(MetadataStore) store: MetadataStore,
@@ -94,10 +119,13 @@ export class ContainerService implements Containers, Lifecycle {
       netns,
       mounter,
       archiver,
+      files,
+      zstd,
       clock,
       logger,
       registry,
       locks,
+      visits: new Visits(),
     }
     images.usedBy = (imageId) =>
       registry
@@ -232,6 +260,48 @@ export class ContainerService implements Containers, Lifecycle {
     return containerLogFrames(this.ctx, this.get(reference), options)
   }
 
+  statPath(reference: string, path: string, signal: AbortSignal): Promise<PathStat> {
+    return statPath(this.ctx, this.get(reference), path, signal)
+  }
+
+  readArchive(reference: string, path: string, signal: AbortSignal): ReturnType<Containers['readArchive']> {
+    return readArchive(this.ctx, this.get(reference), path, signal)
+  }
+
+  writeArchive(reference: string, write: ArchiveWrite): Promise<void> {
+    return writeArchive(this.ctx, this.get(reference), write)
+  }
+
+  changes(reference: string): ReturnType<Containers['changes']> {
+    return containerChanges(this.ctx, this.get(reference))
+  }
+
+  export(reference: string, signal: AbortSignal): Promise<Readable> {
+    return exportContainer(this.ctx, this.get(reference), signal)
+  }
+
+  async commit(reference: string, options: CommitOptions): Promise<{ Id: string }> {
+    const container = this.get(reference)
+    return this.locked(container, () => commitContainer(this.ctx, container, options))
+  }
+
+  usage(): Promise<ContainerSummary[]> {
+    return listContainers(this.ctx, { all: true, limit: 0, size: true, filters: {} })
+  }
+
+  async update(reference: string, request: UpdateRequest): Promise<{ Warnings: string[] }> {
+    const container = this.get(reference)
+    return this.locked(container, () => updateContainer(this.ctx, container, request))
+  }
+
+  async stats(reference: string, options: { oneShot: boolean; signal: AbortSignal }): Promise<ContainerStatsResponse> {
+    return statsOnce(this.ctx, this.get(reference), options)
+  }
+
+  streamStats(reference: string, signal: AbortSignal): AsyncIterable<ContainerStatsResponse> {
+    return streamStats(this.ctx, this.get(reference), signal)
+  }
+
   async prune(filters: Record<string, string[]>): Promise<{ ContainersDeleted: string[]; SpaceReclaimed: number }> {
     const { until, ...rest } = filters
     const before = until?.[0] === undefined ? undefined : Number(until[0])
@@ -274,11 +344,7 @@ export class ContainerService implements Containers, Lifecycle {
       driverName: running.exec.name,
       ended: running.shim.ended,
       process: (exec) => {
-        const { config, hostConfig } = record
-        return buildExecProcess(
-          { config, hostConfig, hostname: config.Hostname ?? '', facts: this.ctx.facts, daemon: this.ctx.config },
-          exec,
-        )
+        return execProcess(this.ctx, container, exec)
       },
       publish: (action, attributes) => publish(this.ctx, container, action, attributes),
       addExec: (id) => void container.execs.add(id),
@@ -326,6 +392,7 @@ export class ContainerService implements Containers, Lifecycle {
     container.running = running
     container.hub.bind(running.shim)
     watch(this.ctx, container, running, this.onExit)
+    watchHealth(this.ctx, container)
   }
 
   async startLocked(container: Container): Promise<void> {

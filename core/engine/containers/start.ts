@@ -14,6 +14,7 @@ import { unmountRootfs } from './cleanup.js'
 import type { Container, Running } from './container.js'
 import { containerDir, publish, type ContainersContext } from './context.js'
 import { hostFilePaths, hostsFile, nameFiles } from './host-files.js'
+import { initialHealth, watchHealth } from './health.js'
 import { logInfoOf } from './log-info.js'
 import { joinNetworks, mergePlans } from './networking.js'
 import { resolveMounts } from './resolve-mounts.js'
@@ -52,6 +53,7 @@ export async function startContainer(ctx: ContainersContext, container: Containe
     stack.keep()
     watch(ctx, container, running, onExit)
     publish(ctx, container, 'start')
+    watchHealth(ctx, container)
   } catch (error) {
     const failure = startError(error)
     container.running = undefined
@@ -153,10 +155,19 @@ async function saveAsStarted(ctx: ContainersContext, container: Container): Prom
   await turn()
   await turn()
   const { record } = container
-  const state = { ...record.state, status: 'running', error: '', exitCode: 0, oomKilled: false, startedAt: ctx.clock.timestamp() } as const
+  const health = initialHealth(container)
+  const state = {
+    ...record.state,
+    health,
+    status: 'running',
+    error: '',
+    exitCode: 0,
+    oomKilled: false,
+    startedAt: ctx.clock.timestamp(),
+  } as const
   record.hasBeenStarted = true
   record.manuallyStopped = false
-  record.state = { ...record.state, error: '', exitCode: 0, oomKilled: false, startedAt: state.startedAt }
+  record.state = { ...record.state, health, error: '', exitCode: 0, oomKilled: false, startedAt: state.startedAt }
   await ctx.registry.saveAs(container, { ...record, state }, { sync: true })
 }
 
@@ -198,6 +209,7 @@ async function launch(ctx: ContainersContext, container: Container, stack: Dispo
   await turn()
   const [process] = await allOf([
     runProcess(ctx, exec.driver, stack, {
+      id: record.id,
       owner: record.id,
       holder,
       bundle: containerDir(ctx, record.id),

@@ -2,6 +2,7 @@ import { conflict, isTsdError, notModified, systemError } from '../../sdk/errors
 import type { Container, Running } from './container.js'
 import { publish, type ContainersContext } from './context.js'
 import { cancelRestart } from './exit.js'
+import { unwatchHealth, watchHealth } from './health.js'
 import { parseSignal } from './signals.js'
 
 const sigkill = 9
@@ -106,6 +107,7 @@ export async function pauseContainer(ctx: ContainersContext, container: Containe
   if (!running || !container.isLive) throw notRunning(container)
   await running.exec.driver.pause(record.id)
   record.state.status = 'paused'
+  unwatchHealth(container)
   await ctx.registry.save(container, { sync: true })
   publish(ctx, container, 'pause')
 }
@@ -116,5 +118,6 @@ export async function unpauseContainer(ctx: ContainersContext, container: Contai
   await running.exec.driver.resume(record.id)
   record.state.status = 'running'
   await ctx.registry.save(container, { sync: true })
+  watchHealth(ctx, container)
   publish(ctx, container, 'unpause')
 }

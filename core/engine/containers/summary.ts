@@ -11,7 +11,7 @@ export function statusText(ctx: ContainersContext, container: Container): string
   const since = (time: string): string => humanDuration(ctx.clock.now() - Date.parse(time))
   switch (state.status) {
     case 'running':
-      return `Up ${since(state.startedAt)}`
+      return `Up ${since(state.startedAt)}${state.health ? ` (${state.health.status === 'starting' ? 'health: starting' : state.health.status})` : ''}`
     case 'paused':
       return `Up ${since(state.startedAt)} (Paused)`
     case 'restarting':

@@ -13,6 +13,8 @@ export interface EventFilter {
 }
 
 export interface Events {
+  /** How many follow the events. */
+  readonly listeners: number
   publish(type: string, action: string, actorId: string, attributes: Record<string, string>): void
   /**
    * History (at least the last 256 events) from `since`, then live ones until `until` or the signal. Without since and until there is no

@@ -3,6 +3,7 @@ import path from 'node:path'
 import { Readable } from 'node:stream'
 import { invalidParameter, isTsdError, messageOf } from '../../sdk/errors.js'
 import { decompressed } from '../layers/index.js'
+import type { Zstd } from '../ports/index.js'
 import type { ContentStore, Ingested } from './content.js'
 import { parseJson } from './config.js'
 
@@ -66,12 +67,18 @@ function normal(name: string): string {
 }
 
 /** Reads a tar, plain or compressed, to its end. Only disk space bounds its files. */
-export async function spoolArchive(tar: Readable, content: ContentStore, workspace: string, signal: AbortSignal): Promise<SpooledArchive> {
+export async function spoolArchive(
+  tar: Readable,
+  content: ContentStore,
+  workspace: string,
+  zstd: Zstd,
+  signal: AbortSignal,
+): Promise<SpooledArchive> {
   // Loaded on first use: not every daemon loads images.
   const { extract: createExtract } = await import('tar-stream')
   const archive = new SpooledArchive()
   const extract = createExtract()
-  const source = Readable.from(decompressed(tar as AsyncIterable<Buffer>), { objectMode: false })
+  const source = Readable.from(decompressed(tar as AsyncIterable<Buffer>, zstd), { objectMode: false })
   const abort = (): unknown => source.destroy(signal.reason as Error)
   signal.addEventListener('abort', abort, { once: true })
   let failed: Error | undefined

@@ -4,15 +4,27 @@ import type { MetadataStore, StoreOperation } from '../ports/index.js'
 import type { Descriptor } from './content.js'
 import type { ImageConfiguration } from './config.js'
 
+export type LayerDescriptor = Descriptor & { diffId: string }
+
+/** An image as registries know it. */
+export interface DistributedManifest {
+  manifest: Descriptor
+  layers: LayerDescriptor[]
+  /** Full repositories that it was pulled from or pushed to. */
+  repositories: string[]
+}
+
 /** One image, as it stands in the metadata store under `image/<hex of its id>`. */
 export interface ImageRecord {
   /** Digest of the configuration. */
   id: string
   manifest: Descriptor
-  layers: (Descriptor & { diffId: string })[]
+  layers: LayerDescriptor[]
   configuration: ImageConfiguration
   /** Id of the image that it was built on, here. */
   parent?: string
+  /** What of it went over the wire, latest last; the latest is `manifest` and `layers`. */
+  distributed?: DistributedManifest[]
   /** Every blob that it needs. */
   blobs: string[]
   /** Bytes of its layers, unpacked. */

@@ -1,4 +1,5 @@
-// Dockerfile instructions that `import --change` (and later commit) may carry.
+// Dockerfile instructions that `import --change` and `commit --change` may carry.
+import { parseDuration } from '../../base/duration.js'
 import { invalidParameter } from '../../sdk/errors.js'
 import type { ImageRuntimeConfig } from './config.js'
 
@@ -83,6 +84,46 @@ export function exposedPort(text: string): string {
   return `${match[1]}/${match[2] ?? 'tcp'}`
 }
 
+const probeFlags: Record<string, 'Interval' | 'Timeout' | 'StartPeriod' | 'StartInterval' | 'Retries'> = {
+  interval: 'Interval',
+  timeout: 'Timeout',
+  'start-period': 'StartPeriod',
+  'start-interval': 'StartInterval',
+  retries: 'Retries',
+}
+const shortestProbe = 1_000_000n
+
+/** `NONE`, or `[--interval=30s ...] CMD command`. */
+function healthcheck(text: string): NonNullable<ImageRuntimeConfig['Healthcheck']> {
+  const check: NonNullable<ImageRuntimeConfig['Healthcheck']> = {}
+  let rest = text
+  for (let match = /^--([a-z-]+)=(\S+)\s*/.exec(rest); match !== null; match = /^--([a-z-]+)=(\S+)\s*/.exec(rest)) {
+    const [whole, name = '', value = ''] = match
+    const field = probeFlags[name]
+    if (field === undefined) throw invalidParameter(`Unknown flag: ${name}`)
+    if (field === 'Retries') {
+      if (!/^\d{1,9}$/.test(value)) throw invalidParameter(`--retries must be at least 0 (not ${value})`)
+      check.Retries = Number(value)
+    } else {
+      const duration = parseDuration(value)
+      if (duration !== 0n && duration < shortestProbe) throw invalidParameter(`Interval ${JSON.stringify(name)} cannot be less than 1ms`)
+      check[field] = Number(duration)
+    }
+    rest = rest.slice(whole.length)
+  }
+  const match = /^([A-Za-z]+)(?:\s+([\s\S]+))?$/.exec(rest)
+  const type = match?.[1]?.toUpperCase()
+  const command = match?.[2] ?? ''
+  if (type === 'NONE') {
+    if (command !== '') throw invalidParameter('HEALTHCHECK NONE takes no arguments')
+    return { Test: ['NONE'] }
+  }
+  if (type !== 'CMD') throw invalidParameter(`Unknown type ${JSON.stringify(type ?? '')} in HEALTHCHECK (try CMD)`)
+  if (command === '') throw invalidParameter('Missing command after HEALTHCHECK CMD')
+  const words = list(command)
+  return { ...check, Test: words === undefined ? ['CMD-SHELL', command] : ['CMD', ...words] }
+}
+
 /** Applies one instruction. */
 export function applyChange(config: ImageRuntimeConfig, change: string): void {
   const match = /^\s*([A-Za-z]+)\s+([\s\S]+?)\s*$/.exec(change)
@@ -113,6 +154,9 @@ export function applyChange(config: ImageRuntimeConfig, change: string): void {
       return
     case 'WORKDIR':
       config.WorkingDir = text.startsWith('/') ? text : `${config.WorkingDir === '/' ? '' : config.WorkingDir}/${text}`
+      return
+    case 'HEALTHCHECK':
+      config.Healthcheck = healthcheck(text)
       return
     case 'STOPSIGNAL':
       config.StopSignal = text

@@ -23,6 +23,8 @@ export interface Ingested {
 /** Left free on the disk whatever is loaded. */
 const reserve = 64 * 1024 * 1024
 const checkEvery = 16 * 1024 * 1024
+/** A download that nobody takes up again in this time is given up. */
+const partialLife = 7 * 24 * 3600 * 1000
 
 async function syncDirectory(dir: string): Promise<void> {
   const handle = await fs.open(dir, 'r')
@@ -49,16 +51,30 @@ export class ContentStore {
     return path.join(this.root, 'ingest')
   }
 
-  /** Makes the layout and clears what earlier daemons were writing. */
-  async init(): Promise<void> {
+  private get partials(): string {
+    return path.join(this.ingest, 'partial')
+  }
+
+  /** Makes the layout and clears what earlier daemons were writing, but for downloads, which go on where they were cut. */
+  async init(now: number): Promise<void> {
     await fs.mkdir(this.blobs, { recursive: true, mode: 0o700 })
-    await fs.rm(this.ingest, { recursive: true, force: true })
-    await fs.mkdir(this.ingest, { mode: 0o700 })
+    await fs.mkdir(this.partials, { recursive: true, mode: 0o700 })
+    for (const name of await fs.readdir(this.ingest))
+      if (name !== path.basename(this.partials)) await fs.rm(path.join(this.ingest, name), { recursive: true, force: true })
+    for (const name of await fs.readdir(this.partials)) {
+      const file = path.join(this.partials, name)
+      if ((await fs.stat(file)).mtimeMs < now - partialLife) await fs.rm(file, { force: true })
+    }
     await this.replace('oci-layout', JSON.stringify({ imageLayoutVersion: '1.0.0' }))
   }
 
   blobPath(digest: string): string {
     return path.join(this.blobs, parseDigest(digest).hex)
+  }
+
+  /** Where a blob is written while it is downloaded; it stays there, complete, until its image is. */
+  partialPath(digest: string): string {
+    return path.join(this.partials, parseDigest(digest).hex)
   }
 
   /** A directory for the files of one load; gone when its user removes it, or at the next boot. */
@@ -97,7 +113,8 @@ export class ContentStore {
     )
   }
 
-  private async checkSpace(): Promise<void> {
+  /** Unavailable when the disk is all but full. To be asked every few megabytes. */
+  async checkSpace(): Promise<void> {
     const { bavail, bsize } = await fs.statfs(this.root)
     if (bavail * bsize < reserve) throw unavailable(`no space left on the device of ${this.root}`, { code: 'ENOSPC' })
   }
@@ -117,6 +134,11 @@ export class ContentStore {
     await fs.rename(file, target)
   }
 
+  /** Makes a complete download content. */
+  async adoptPartial(digest: string): Promise<void> {
+    await this.adopt({ file: this.partialPath(digest), digest, size: 0 })
+  }
+
   /** After the last `adopt` of a transaction: the names are on disk too. */
   sync(): Promise<void> {
     return syncDirectory(this.blobs)
@@ -133,6 +155,23 @@ export class ContentStore {
       () => true,
       () => false,
     )
+  }
+
+  async sizeOf(digest: string): Promise<number> {
+    return (await fs.stat(this.blobPath(digest))).size
+  }
+
+  /** A blob, or a complete download that is about to become one. */
+  async openDownloaded(digest: string): Promise<Readable> {
+    const places = [this.blobPath(digest), this.partialPath(digest)]
+    // It may become a blob between the two looks.
+    for (const place of [...places, this.blobPath(digest)]) {
+      const handle = await fs.open(place, 'r').catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw error
+      })
+      if (handle !== undefined) return handle.createReadStream({ highWaterMark: 1 << 17 })
+    }
+    throw notFound(`content ${digest} does not exist`)
   }
 
   open(digest: string): Readable {

@@ -5,83 +5,17 @@ import path from 'node:path'
 import { Readable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
 import type { ExecutionContext } from 'ava'
-import { Overlay2 } from '../../../drivers/graph/overlay2/driver.js'
-import { Vfs } from '../../../drivers/graph/vfs/driver.js'
-import { graphContext, hostMounter } from '../../../test/fixtures/graph.js'
-import { busyboxImage, mountsBelow, needs, tarOf, tempDir, type TarEntry } from '../../../test/fixtures/root.js'
-import { WorkerArchiver } from '../../platform/archiver/archiver.js'
-import { LevelMetadataStore } from '../../platform/metadata-store.js'
+import { hostMounter } from '../../../test/fixtures/graph.js'
+import { imageEngine, type ImageEngine } from '../../../test/fixtures/image-engine.js'
+import { busyboxImage, mountsBelow, needs, tarOf, type TarEntry } from '../../../test/fixtures/root.js'
 import { categoryOf, type ErrorCategory } from '../../sdk/errors.js'
-import type { GraphDriver } from '../../sdk/kinds/graph.js'
-import type { Events } from '../events/index.js'
-import { LayerStore } from '../layers/index.js'
-import type { Drivers, EngineConfig } from '../ports/index.js'
-import { ImagesService, type ProgressMessage } from './index.js'
+import type { ProgressMessage } from './index.js'
 
 const imageTest = needs('root', 'overlay', 'busybox')
 const signal = new AbortController().signal
 const sha256 = (data: Buffer | string): string => createHash('sha256').update(data).digest('hex')
 
-interface Engine {
-  images: ImagesService
-  layers: LayerStore
-  driver: GraphDriver
-  events: string[]
-  dir: string
-  /** A new daemon on the same state. */
-  restart(): Promise<Engine>
-  close(): Promise<void>
-}
-
-async function engine(
-  t: ExecutionContext,
-  options: { dir?: string; name?: 'overlay2' | 'vfs'; strip?: (keyof GraphDriver)[] } = {},
-): Promise<Engine> {
-  const dir = options.dir ?? tempDir(t, 'images')
-  const archiver = new WorkerArchiver()
-  const name = options.name ?? 'overlay2'
-  const context = graphContext(path.join(dir, name), archiver)
-  const whole = name === 'vfs' ? new Vfs(context) : new Overlay2(context)
-  await whole.init()
-  const stripped = new Set<string | symbol>(options.strip ?? [])
-  const driver = new Proxy<GraphDriver>(whole, {
-    get: (target, key) => {
-      const value: unknown = stripped.has(key) ? undefined : Reflect.get(target, key)
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value
-    },
-  })
-  const store = await LevelMetadataStore.open(path.join(dir, 'meta'))
-  const drivers = {
-    defaultName: () => name,
-    lease: () => Promise.resolve({ name, driver, release: () => undefined }),
-  } as unknown as Drivers
-  const config = { dataRoot: dir, execRoot: path.join(dir, 'run') } as EngineConfig
-  const logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
-  const clock = { now: () => Date.now(), timestamp: () => new Date().toISOString(), nanoseconds: () => BigInt(Date.now()) * 1_000_000n }
-  const events: string[] = []
-  const publisher = {
-    publish: (type: string, action: string, _id: string, attributes: Record<string, string>) =>
-      events.push(`${type} ${action} ${attributes['name']}`),
-  }
-  const layers = new LayerStore(drivers, store, archiver, hostMounter, config, logger)
-  const images = new ImagesService(store, layers, publisher as unknown as Events, clock, config, logger)
-  let closed = false
-  const close = async (): Promise<void> => {
-    if (closed) return
-    closed = true
-    await whole.dispose()
-    await store.close()
-    archiver.dispose()
-  }
-  t.teardown(close)
-  const restart = async (): Promise<Engine> => {
-    await close()
-    return engine(t, { ...options, dir })
-  }
-  return { images, layers, driver, events, dir, restart, close }
-}
-
-async function load({ images }: Engine, tar: Buffer | Readable, quiet = true): Promise<ProgressMessage[]> {
+async function load({ images }: ImageEngine, tar: Buffer | Readable, quiet = true): Promise<ProgressMessage[]> {
   const messages: ProgressMessage[] = []
   for await (const message of images.load(tar instanceof Readable ? tar : Readable.from([tar]), { quiet, signal })) messages.push(message)
   return messages
@@ -100,10 +34,10 @@ async function refused(
 }
 
 /** Nothing of a failed load remains. */
-async function empty(t: ExecutionContext, at: Engine): Promise<void> {
+async function empty(t: ExecutionContext, at: ImageEngine): Promise<void> {
   t.is(await at.images.count(), 0)
   t.deepEqual(await at.driver.list(), [])
-  t.deepEqual(fs.readdirSync(path.join(at.dir, 'content/ingest')), [])
+  t.deepEqual(fs.readdirSync(path.join(at.dir, 'content/ingest')), ['partial'])
 }
 
 const small = (options: Parameters<typeof busyboxImage>[0] = {}): Promise<Buffer> =>
@@ -123,7 +57,7 @@ async function saved(parts: { layer?: Buffer; config?: unknown; manifest?: unkno
 }
 
 imageTest('load, inspect, list; again after a restart', async (t) => {
-  let at = await engine(t)
+  let at = await imageEngine(t)
   const tar = await busyboxImage({
     tag: 'busybox:1',
     config: { Cmd: ['sh', '-c', 'x'], Labels: { a: 'b' } },
@@ -152,7 +86,7 @@ imageTest('load, inspect, list; again after a restart', async (t) => {
 })
 
 imageTest('an OCI layout, and the layout that we keep, load as well', async (t) => {
-  const at = await engine(t)
+  const at = await imageEngine(t)
   const layer = gzipSync(await tarOf([{ name: 'x', content: 'x' }]))
   const config = JSON.stringify({
     architecture: 'amd64',
@@ -205,13 +139,13 @@ imageTest('an OCI layout, and the layout that we keep, load as well', async (t) 
     name,
     content: fs.readFileSync(path.join(content, name)),
   }))
-  const other = await engine(t)
+  const other = await imageEngine(t)
   t.deepEqual(streams(await load(other, await tarOf(kept))), ['Loaded image: oci:1'])
   t.is((await other.images.resolve('oci:1')).id, (await at.images.resolve('oci:1')).id)
 })
 
 imageTest('links between layers of old docker save are followed', async (t) => {
-  const at = await engine(t)
+  const at = await imageEngine(t)
   const layer = await tarOf([{ name: 'x', content: 'x' }])
   const diff = `sha256:${sha256(layer)}`
   const tar = await saved({
@@ -225,7 +159,7 @@ imageTest('links between layers of old docker save are followed', async (t) => {
 })
 
 imageTest('hostile archives are refused and leave nothing', async (t) => {
-  const at = await engine(t)
+  const at = await imageEngine(t)
   const layer = await tarOf([{ name: 'x', content: 'x' }])
   const good = { type: 'layers', diff_ids: [`sha256:${sha256(layer)}`] }
   const cases: [Buffer, RegExp][] = [
@@ -281,7 +215,7 @@ imageTest('hostile archives are refused and leave nothing', async (t) => {
 })
 
 imageTest('tag and remove follow Docker', async (t) => {
-  const at = await engine(t)
+  const at = await imageEngine(t)
   await load(at, await small({ tag: 'one:latest' }))
   const { id } = await at.images.resolve('one')
   await at.images.tag('one', 'two', '')
@@ -331,7 +265,7 @@ imageTest('tag and remove follow Docker', async (t) => {
 })
 
 imageTest('a tag that moves names the image that lost it', async (t) => {
-  const at = await engine(t)
+  const at = await imageEngine(t)
   await load(at, await small({ tag: 'same:1' }))
   const { id } = await at.images.resolve('same:1')
   const messages = streams(await load(at, await small({ tag: 'same:1', config: { User: 'other' } })))
@@ -340,7 +274,7 @@ imageTest('a tag that moves names the image that lost it', async (t) => {
 })
 
 imageTest('containers keep layers that their image has left', async (t) => {
-  let at = await engine(t)
+  let at = await imageEngine(t)
   await load(at, await small())
   const { id, topLayer } = await at.images.resolve('busybox')
   await Promise.all([1, 2, 3].map(() => at.layers.createContainerLayer('c1', topLayer, {})))
@@ -364,7 +298,7 @@ imageTest('containers keep layers that their image has left', async (t) => {
 })
 
 imageTest('what a killed daemon left is collected, what is needed stays', async (t) => {
-  let at = await engine(t)
+  let at = await imageEngine(t)
   await load(at, await small())
   const { topLayer } = await at.images.resolve('busybox')
   await at.driver.create('0'.repeat(64), topLayer)
@@ -376,16 +310,16 @@ imageTest('what a killed daemon left is collected, what is needed stays', async 
   await at.layers.reconcile(new Set())
   t.deepEqual(await at.driver.list(), [topLayer ?? ''])
   t.false(fs.existsSync(path.join(at.dir, 'content/blobs/sha256', '1'.repeat(64))))
-  t.deepEqual(fs.readdirSync(path.join(at.dir, 'content/ingest')), [])
+  t.deepEqual(fs.readdirSync(path.join(at.dir, 'content/ingest')), ['partial'])
   t.is((await at.images.resolve('busybox')).topLayer, topLayer)
 })
 
 imageTest('after a change of the graph driver layers come back from the content', async (t) => {
-  let at = await engine(t)
+  let at = await imageEngine(t)
   await load(at, await small())
   const { dir } = at
   await at.close()
-  at = await engine(t, { dir, name: 'vfs' })
+  at = await imageEngine(t, { dir, name: 'vfs' })
   const { topLayer } = await at.images.resolve('busybox')
   t.deepEqual(await at.driver.list(), [topLayer ?? ''])
   await at.layers.reconcile(new Set())
@@ -394,7 +328,7 @@ imageTest('after a change of the graph driver layers come back from the content'
 })
 
 imageTest('a driver without diffs gets them from the engine', async (t) => {
-  const at = await engine(t, { name: 'vfs', strip: ['applyDiff', 'diff', 'changes', 'diffSize'] })
+  const at = await imageEngine(t, { name: 'vfs', strip: ['applyDiff', 'diff', 'changes', 'diffSize'] })
   await load(at, await busyboxImage({ files: [{ name: 'etc/.wh.hostname' }, { name: 'etc/extra', content: 'x' }] }))
   const { topLayer } = await at.images.resolve('busybox')
   await at.layers.createContainerLayer('c1', topLayer, {})
@@ -417,7 +351,7 @@ imageTest('a driver without diffs gets them from the engine', async (t) => {
 })
 
 imageTest('concurrent loads of the same image share their layers', async (t) => {
-  const at = await engine(t)
+  const at = await imageEngine(t)
   const tar = await small()
   await Promise.all([1, 2, 3, 4].map(() => load(at, tar)))
   t.is(await at.images.count(), 1)
@@ -427,7 +361,7 @@ imageTest('concurrent loads of the same image share their layers', async (t) => 
 })
 
 imageTest('import makes an image of a root file system', async (t) => {
-  const at = await engine(t)
+  const at = await imageEngine(t)
   const rootfs = gzipSync(
     await tarOf([
       { name: 'bin/', type: 'directory' },

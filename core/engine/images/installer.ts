@@ -5,14 +5,14 @@ import { invalidParameter } from '../../sdk/errors.js'
 import { layerId } from '../layers/index.js'
 import type { LayerBlob, LayerPins, Layers } from '../layers/index.js'
 import { hexOf } from './catalog.js'
-import type { ImageCatalog, ImageRecord } from './catalog.js'
+import type { ImageCatalog, ImageRecord, LayerDescriptor } from './catalog.js'
 import { maxConfigBytes } from './config.js'
 import type { ImageConfiguration } from './config.js'
 import type { ContentStore, Descriptor, Ingested } from './content.js'
 
-const manifestType = 'application/vnd.oci.image.manifest.v1+json'
+export const manifestType = 'application/vnd.oci.image.manifest.v1+json'
 const configType = 'application/vnd.oci.image.config.v1+json'
-const layerTypes = { plain: 'application/vnd.oci.image.layer.v1.tar', gzip: 'application/vnd.oci.image.layer.v1.tar+gzip' }
+export const layerTypes = { plain: 'application/vnd.oci.image.layer.v1.tar', gzip: 'application/vnd.oci.image.layer.v1.tar+gzip' }
 
 export interface NewImage {
   config: Ingested
@@ -78,10 +78,12 @@ export class Installer {
     }
   }
 
-  /** Content and record. To be called under the lock of the images, when all layers are applied. */
+  /** Content and record. An image that is there keeps its content. To be called under the lock of the images, when all layers are applied. */
   async install(image: NewImage, names: string[], workspace: string, now: string): Promise<ImageRecord> {
+    const known = this.catalog.get(image.config.digest)
+    if (known !== undefined) return this.show(names.length > 0 ? { ...known, lastTagTime: now } : known, names)
     const { config, configuration } = image
-    const layers: ImageRecord['layers'] = []
+    const layers: LayerDescriptor[] = []
     for (const [index, file] of image.layers.entries()) {
       const mediaType = (await isGzip(file.file)) ? layerTypes.gzip : layerTypes.plain
       layers.push({ mediaType, digest: file.digest, size: file.size, diffId: configuration.diffIds[index] as string })
@@ -91,17 +93,30 @@ export class Installer {
     for (const file of files.values()) await this.content.adopt(file)
     const manifest = await this.content.write(manifestOf(config, layers), workspace)
     await this.content.sync()
+    return this.show(
+      {
+        id: config.digest,
+        manifest: { mediaType: manifestType, digest: manifest.digest, size: manifest.size },
+        layers,
+        configuration,
+        ...(image.parent === undefined ? {} : { parent: image.parent }),
+        blobs: [...files.keys(), manifest.digest],
+        size: this.sizeOf(configuration),
+        lastTagTime: names.length > 0 ? now : '',
+      },
+      names,
+    )
+  }
+
+  /** Bytes of the layers, unpacked. */
+  sizeOf(configuration: ImageConfiguration): number {
     const top = topLayerOf(configuration)
-    const record: ImageRecord = {
-      id: config.digest,
-      manifest: { mediaType: manifestType, digest: manifest.digest, size: manifest.size },
-      layers,
-      configuration,
-      ...(image.parent === undefined ? {} : { parent: image.parent }),
-      blobs: [...files.keys(), manifest.digest],
-      size: top === undefined ? 0 : this.layers.chain(top).reduce((sum, { size }) => sum + size, 0),
-      lastTagTime: names.length > 0 ? now : (this.catalog.get(config.digest)?.lastTagTime ?? ''),
-    }
+    return top === undefined ? 0 : this.layers.chain(top).reduce((sum, { size }) => sum + size, 0)
+  }
+
+  /** The batch that makes an image, and its names, visible. */
+  async show(record: ImageRecord, names: string[]): Promise<ImageRecord> {
+    const top = topLayerOf(record.configuration)
     const also = top === undefined ? [] : this.layers.refer(top, ownerOf(record.id))
     try {
       await this.catalog.commit({ put: [record], name: Object.fromEntries(names.map((name) => [name, record.id])), also })
@@ -113,7 +128,7 @@ export class Installer {
   }
 }
 
-function manifestOf(config: Ingested, layers: Descriptor[]): string {
+export function manifestOf(config: { digest: string; size: number }, layers: Descriptor[]): string {
   return JSON.stringify({
     schemaVersion: 2,
     mediaType: manifestType,

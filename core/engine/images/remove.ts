@@ -68,9 +68,10 @@ export function planRemoval(catalog: ImageCatalog, text: string, force: boolean,
   const repository = repositoryOf(parseReference(name))
   const others = names.filter((one) => one !== name)
   // What is left of a repository whose last tag goes are digests: they go with it.
-  const digestsOnly = others.every((one) => parseReference(one).tag === undefined && repositoryOf(parseReference(one)) === repository)
-  if (!digestsOnly) return { image, unname: [name], whole: false }
-  const unname = [name, ...others]
+  const siblings = others.filter((one) => repositoryOf(parseReference(one)) === repository)
+  const lastTag = parseReference(name).tag !== undefined && siblings.every((one) => parseReference(one).tag === undefined)
+  const unname = lastTag ? [name, ...siblings] : [name]
+  if (unname.length < names.length) return { image, unname, whole: false }
   // A reference can always be taken away; the image stays for those that need it.
   return { image, unname, whole: catalog.childrenOf(image.id).length === 0 && obstacle(image, [], force, usedBy) === undefined }
 }

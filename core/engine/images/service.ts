@@ -6,33 +6,37 @@ import { Digester } from '../../base/digest.js'
 import { shortId } from '../../base/ids.js'
 import { KeyedLock } from '../../base/keyed-lock.js'
 import { formatReference, parseReference, withDefaultTag } from '../../base/reference.js'
-import type { ImageDeleteResponseItem, ImageInspect, ImageSummary } from '../../schema/engine-api.js'
+import type { ImageDeleteResponseItem, ImageHistoryResponseItem, ImageInspect, ImageSummary } from '../../schema/engine-api.js'
 import { conflict, invalidParameter, notFound } from '../../sdk/errors.js'
 import { Events } from '../events/index.js'
 import { decompressed, Layers } from '../layers/index.js'
-import { Clock, EngineConfig, Logger, MetadataStore } from '../ports/index.js'
+import { Clock, EngineConfig, Logger, MetadataStore, Zstd } from '../ports/index.js'
 import type { LoggerPort } from '../ports/index.js'
 import { spoolArchive } from './archive.js'
 import { familiar, ImageCatalog, parentOf } from './catalog.js'
 import type { ImageRecord } from './catalog.js'
 import { applyChange, emptyConfig } from './changes.js'
 import { parseConfiguration } from './config.js'
-import type { HistoryEntry, ImageConfiguration } from './config.js'
+import type { ImageConfiguration } from './config.js'
 import { ContentStore } from './content.js'
 import type { Images, ProgressMessage, ResolvedImage } from './contract.js'
+import type { CommitRequest } from './contract.js'
+import { historyOf } from './history.js'
+import { ImageExchange, LOCK } from './exchange.js'
 import { checkConfigSize, indexEntries, Installer, ownerOf, topLayerOf } from './installer.js'
 import type { NewImage } from './installer.js'
-import { derivedConfiguration, emptyTar } from './derive.js'
+import { deriveImage } from './derive.js'
 import type { DerivedImage } from './derive.js'
 import { listImages, namesOf } from './list.js'
 import { hostArchitecture, planArchive } from './plan.js'
 import type { PlannedImage } from './plan.js'
 import { orphanedParent, planRemoval, untagged } from './remove.js'
-
-const LOCK = 'images'
+import { chooseImages, saveArchive } from './save.js'
+import { measureImages } from './usage.js'
 
 @injectable()
 export class ImagesService implements Images {
+  readonly exchange: ImageExchange
   private readonly catalog: ImageCatalog
   private readonly content: ContentStore
   private readonly installer: Installer
@@ -48,14 +52,26 @@ export class ImagesService implements Images {
     @inject(Clock) private readonly clock: Clock,
     @inject(EngineConfig) config: EngineConfig,
     @inject(Logger) private readonly logger: LoggerPort,
+    @inject(Zstd) private readonly zstd: Zstd,
   ) {
     this.catalog = new ImageCatalog(store)
     this.content = new ContentStore(path.join(config.dataRoot, 'content'))
     this.installer = new Installer(this.content, layers, this.catalog)
+    this.exchange = new ImageExchange(
+      this.content,
+      this.catalog,
+      this.installer,
+      this.locks,
+      clock,
+      () => this.open(),
+      () => this.writeIndex(),
+    )
   }
 
   private open(): Promise<void> {
-    return (this.opened ??= Promise.all([this.catalog.open(), this.content.init(), this.layers.open()]).then(() => undefined))
+    return (this.opened ??= Promise.all([this.catalog.open(), this.content.init(this.clock.now()), this.layers.open()]).then(
+      () => undefined,
+    ))
   }
 
   async resolve(reference: string): Promise<ResolvedImage> {
@@ -84,9 +100,9 @@ export class ImagesService implements Images {
     return this.catalog.all().length
   }
 
-  async history(reference: string): Promise<HistoryEntry[]> {
+  async history(reference: string): Promise<ImageHistoryResponseItem[]> {
     await this.open()
-    return this.catalog.require(reference).image.configuration.history
+    return historyOf(this.catalog, this.layers, this.catalog.require(reference).image)
   }
 
   async inspect(reference: string): Promise<ImageInspect> {
@@ -120,7 +136,7 @@ export class ImagesService implements Images {
     await this.open()
     const workspace = await this.content.workspace()
     try {
-      const archive = await spoolArchive(tar, this.content, workspace, options.signal)
+      const archive = await spoolArchive(tar, this.content, workspace, this.zstd, options.signal)
       for (const planned of await planArchive(archive)) yield* this.loadOne(planned, workspace, options)
     } finally {
       tar.destroy()
@@ -202,7 +218,7 @@ export class ImagesService implements Images {
       const layer = await this.content.spool(tar as AsyncIterable<Buffer>, workspace)
       const file = await fs.open(layer.file, 'r')
       const digester = new Digester()
-      for await (const chunk of decompressed(file.createReadStream({ highWaterMark: 1 << 17 }))) digester.update(chunk)
+      for await (const chunk of decompressed(file.createReadStream({ highWaterMark: 1 << 17 }), this.zstd)) digester.update(chunk)
       if (digester.size === 0) throw invalidParameter('cannot import an empty archive')
       const created = this.clock.timestamp()
       const comment = options.message === '' ? 'Imported from -' : options.message
@@ -240,44 +256,29 @@ export class ImagesService implements Images {
     return { id: image.id, configuration: image.configuration }
   }
 
-  async derive(derived: DerivedImage, signal: AbortSignal): Promise<string> {
+  async derive(parentId: string | undefined, derived: DerivedImage, signal: AbortSignal): Promise<string> {
     await this.open()
-    const parent = derived.parent === undefined ? undefined : this.catalog.require(derived.parent).image
-    const workspace = await this.content.workspace()
-    const pins = this.layers.pin()
-    try {
-      const below = (parent?.layers ?? []).map(({ digest, size }) => ({ file: this.content.blobPath(digest), digest, size }))
-      const layer = derived.layer === undefined ? undefined : await this.content.spool(derived.layer as AsyncIterable<Buffer>, workspace)
-      const own = layer === undefined || layer.digest === emptyTar ? [] : [layer]
-      const diffIds = [...(parent?.configuration.diffIds ?? []), ...own.map(({ digest }) => digest)]
-      const text = Buffer.from(JSON.stringify(derivedConfiguration(derived, parent?.configuration, diffIds)))
-      const config = await this.content.spoolBytes(text, workspace)
-      checkConfigSize(config)
-      const image: NewImage = {
-        config,
-        configuration: parseConfiguration(text),
-        layers: [...below, ...own],
-        ...(parent === undefined ? {} : { parent: parent.id }),
-      }
-      const top = parent === undefined ? undefined : topLayerOf(parent.configuration)
-      if (own.length > 0) await this.installer.applyLayer(image, below.length, top, pins, signal)
+    const parent = parentId === undefined ? undefined : this.catalog.require(parentId).image
+    const gone = (): Error => notFound(`image ${parentId} was removed while another was built on it`)
+    return deriveImage(this.deriving(parent, [], gone), parent, derived, signal)
+  }
+
+  /** How a derived image becomes visible: while its parent is there, whose content is its own too. */
+  private deriving(parent: ImageRecord | undefined, names: string[], gone: () => Error): Parameters<typeof deriveImage>[0] {
+    const show = async (image: NewImage, workspace: string): Promise<void> => {
       await this.locks.run(LOCK, async () => {
-        if (parent !== undefined) this.catalog.require(parent.id)
-        await this.show(image, [], workspace)
+        if (parent !== undefined && this.catalog.get(parent.id) === undefined) throw gone()
+        await this.show(image, names, workspace)
       })
-      return config.digest
-    } finally {
-      derived.layer?.destroy()
-      await pins.release()
-      await fs.rm(workspace, { recursive: true, force: true })
     }
+    return { content: this.content, layers: this.layers, installer: this.installer, show }
   }
 
   async layerOf(reference: string, index: number): Promise<Readable> {
     await this.open()
     const layer = this.catalog.require(reference).image.layers[index]
     if (layer === undefined) throw notFound(`image ${reference} has no layer ${index}`)
-    return Readable.from(decompressed(this.content.open(layer.digest) as AsyncIterable<Buffer>), { objectMode: false })
+    return Readable.from(decompressed(this.content.open(layer.digest) as AsyncIterable<Buffer>, this.zstd), { objectMode: false })
   }
 
   async tag(reference: string, repo: string, tag: string): Promise<void> {
@@ -294,25 +295,35 @@ export class ImagesService implements Images {
 
   async remove(reference: string, options: { force: boolean; noPrune: boolean }): Promise<ImageDeleteResponseItem[]> {
     await this.open()
-    return this.locks.run(LOCK, async () => {
-      const { image, unname, whole } = planRemoval(this.catalog, reference, options.force, (id) => this.usedBy(id))
-      const removed: ImageDeleteResponseItem[] = unname.map(untagged)
-      if (whole) {
-        for (let gone: ImageRecord | undefined = image; gone !== undefined;) {
-          removed.push(...(await this.removeWhole(gone, gone === image ? unname : [])))
-          gone = options.noPrune ? undefined : orphanedParent(this.catalog, gone, (id) => this.usedBy(id))
-        }
-      } else {
-        await this.catalog.commit({ unname })
-        for (const _ of unname) this.publish(image, 'untag')
-      }
-      await this.writeIndex()
-      return removed
-    })
+    return (await this.locks.run(LOCK, () => this.removeLocked(reference, options.force, options.noPrune))).removed
   }
 
-  /** Takes away record and names in one batch, then what nothing else needs. */
-  private async removeWhole(image: ImageRecord, unname: string[]): Promise<ImageDeleteResponseItem[]> {
+  private async removeLocked(
+    reference: string,
+    force: boolean,
+    noPrune: boolean,
+  ): Promise<{ removed: ImageDeleteResponseItem[]; freed: number }> {
+    const usedBy = (id: string): ReturnType<Images['usedBy']> => this.usedBy(id)
+    const { image, unname, whole } = planRemoval(this.catalog, reference, force, usedBy)
+    const removed: ImageDeleteResponseItem[] = unname.map(untagged)
+    let freed = 0
+    if (whole) {
+      for (let gone: ImageRecord | undefined = image; gone !== undefined;) {
+        const layers = await this.removeWhole(gone, gone === image ? unname : [])
+        removed.push({ Deleted: gone.id }, ...layers.map(({ id }) => ({ Deleted: `sha256:${id}` })))
+        freed += layers.reduce((sum, { size }) => sum + size, 0)
+        gone = noPrune ? undefined : orphanedParent(this.catalog, gone, usedBy)
+      }
+    } else {
+      await this.catalog.commit({ unname })
+      for (const _ of unname) this.publish(image, 'untag')
+    }
+    await this.writeIndex()
+    return { removed, freed }
+  }
+
+  /** Takes away record and names in one batch, then what nothing else needs. Answers the layers that went. */
+  private async removeWhole(image: ImageRecord, unname: string[]): Promise<{ id: string; size: number }[]> {
     const top = topLayerOf(image.configuration)
     const also = top === undefined ? [] : this.layers.unrefer(top, ownerOf(image.id))
     try {
@@ -325,12 +336,68 @@ export class ImagesService implements Images {
     this.publish(image, 'delete')
     const layers = top === undefined ? [] : await this.layers.collect(top)
     await this.dropContent(image)
-    return [{ Deleted: image.id }, ...layers.map(({ id }) => ({ Deleted: `sha256:${id}` }))]
+    return layers
+  }
+
+  async commit(request: CommitRequest): Promise<{ id: string; name: string | undefined }> {
+    await this.open()
+    const { repo, tag, imageId, config, instructions, createdBy, author, comment, changes, signal } = request
+    const name = repo === '' ? undefined : tagName(repo, tag)
+    const parent = this.catalog.get(imageId)
+    if (parent === undefined && imageId !== '')
+      throw conflict(`cannot commit: the image ${imageId} of the container was removed; docker export the container instead`)
+    for (const instruction of instructions.flatMap((text) => text.split('\n')).filter((text) => text.trim() !== ''))
+      applyChange(config, instruction)
+    const gone = (): Error => conflict(`cannot commit: the image ${imageId} of the container was removed meanwhile`)
+    const parts = this.deriving(parent, name === undefined ? [] : [name], gone)
+    const created = this.clock.timestamp()
+    const said = { ...(author === '' ? {} : { author }), ...(comment === '' ? {} : { comment }) }
+    const history = { created, created_by: createdBy, ...said }
+    const id = await deriveImage(parts, parent, { config, author, comment, created, history, layer: changes }, signal)
+    return { id, name: name === undefined ? undefined : familiar(name) }
+  }
+
+  async save(references: string[]): Promise<Readable> {
+    await this.open()
+    const saved = chooseImages(this.catalog, references)
+    for (const { image } of saved) this.publish(image, 'save')
+    return saveArchive(saved, this.content)
+  }
+
+  async prune(filters: Record<string, string[]>): Promise<{ ImagesDeleted: ImageDeleteResponseItem[]; SpaceReclaimed: number }> {
+    await this.open()
+    const unknown = Object.keys(filters).find((key) => !['dangling', 'label', 'label!', 'until'].includes(key))
+    if (unknown !== undefined) throw invalidParameter(`invalid filter '${unknown}'`)
+    const { dangling = ['true'], ...rest } = filters
+    const onlyBare = listImages(this.catalog, { ...rest, dangling }, this.clock.now(), false)
+    const chosen = /^(0|f|false)$/i.test(dangling[0] ?? '') ? listImages(this.catalog, rest, this.clock.now(), false) : onlyBare
+    const deleted: ImageDeleteResponseItem[] = []
+    let reclaimed = 0
+    for (const { Id = '' } of chosen) {
+      await this.locks.run(LOCK, async () => {
+        if (this.catalog.get(Id) === undefined || this.usedBy(Id).length > 0) return
+        const { removed, freed } = await this.removeLocked(Id, true, false)
+        deleted.push(...removed)
+        reclaimed += freed
+      })
+    }
+    this.events.publish('image', 'prune', '', { reclaimed: String(reclaimed) })
+    return { ImagesDeleted: deleted, SpaceReclaimed: reclaimed }
+  }
+
+  async usage(): Promise<{ LayersSize: number; Images: ImageSummary[] }> {
+    await this.open()
+    const { layersSize, images } = measureImages(this.catalog, this.layers, (id) => this.usedBy(id))
+    const list = listImages(this.catalog, {}, this.clock.now(), false).map((summary): ImageSummary => {
+      const usage = images.get(summary.Id ?? '')
+      return { ...summary, SharedSize: usage?.shared ?? 0, Containers: usage?.containers ?? 0 }
+    })
+    return { LayersSize: layersSize, Images: list }
   }
 
   private async dropContent(image: ImageRecord): Promise<void> {
     const shared = new Set(this.catalog.all().flatMap(({ blobs }) => blobs))
-    for (const digest of image.blobs) if (!shared.has(digest)) await this.content.remove(digest)
+    for (const digest of image.blobs) if (!shared.has(digest) && !this.exchange.isHeld(digest)) await this.content.remove(digest)
   }
 
   async reconcile(): Promise<void> {

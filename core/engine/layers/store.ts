@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 import { KeyedLock } from '../../base/keyed-lock.js'
 import { messageOf, notFound } from '../../sdk/errors.js'
 import type { GraphDriver, LayerChange } from '../../sdk/kinds/graph.js'
-import { Archiver, Drivers, EngineConfig, Logger, MetadataStore, Mounter } from '../ports/index.js'
+import { Archiver, Drivers, EngineConfig, Logger, MetadataStore, Mounter, Zstd } from '../ports/index.js'
 import type { ArchiverPort, LoggerPort, MounterPort, StoreOperation } from '../ports/index.js'
 import { layerId } from './chain.js'
 import type { Layer, LayerBlob, LayerPins, Layers } from './contract.js'
@@ -42,6 +42,7 @@ export class LayerStore implements Layers {
     @inject(Mounter) private readonly mounter: MounterPort,
     @inject(EngineConfig) private readonly config: EngineConfig,
     @inject(Logger) private readonly logger: LoggerPort,
+    @inject(Zstd) private readonly zstd: Zstd,
   ) {}
 
   private get driverName(): string {
@@ -161,7 +162,7 @@ export class LayerStore implements Layers {
         const known = this.layers.get(id)
         if (known !== undefined) {
           // The layer is trusted, the blob that claims to be it is not.
-          if (blob.digest !== blob.diffId) for await (const chunk of verifiedTar(blob)) void chunk
+          if (blob.digest !== blob.diffId) for await (const chunk of verifiedTar(blob, this.zstd)) void chunk
           return known
         }
         return this.using(`apply layer ${id}`, (driver) => this.applyNew(driver, id, blob, parent, signal))
@@ -180,7 +181,7 @@ export class LayerStore implements Layers {
     // What a killed daemon left half applied bears no record.
     if (await driver.exists(id)) await driver.remove(id)
     await driver.create(id, parent)
-    const tar = verifiedTar(blob)
+    const tar = verifiedTar(blob, this.zstd)
     const abort = (): unknown => tar.destroy(signal.reason as Error)
     signal.addEventListener('abort', abort, { once: true })
     try {

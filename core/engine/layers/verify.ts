@@ -2,9 +2,10 @@ import { createGunzip } from 'node:zlib'
 import { Readable } from 'node:stream'
 import { Digester } from '../../base/digest.js'
 import { invalidParameter, isTsdError, messageOf, notImplemented } from '../../sdk/errors.js'
+import type { Zstd } from '../ports/index.js'
 import type { LayerBlob } from './contract.js'
 
-type Compression = 'none' | 'gzip'
+type Compression = 'none' | 'gzip' | 'zstd'
 
 const magics: [name: string, magic: Buffer][] = [
   ['gzip', Buffer.from([0x1f, 0x8b])],
@@ -16,12 +17,12 @@ const magics: [name: string, magic: Buffer][] = [
 /** What a stream is compressed with, told by its first bytes. */
 export function compressionOf(first: Uint8Array): Compression {
   const found = magics.find(([, magic]) => magic.equals(first.subarray(0, magic.length)))?.[0] ?? 'none'
-  if (found === 'none' || found === 'gzip') return found
-  throw notImplemented(`archives compressed with ${found} are not supported: use gzip, or none`)
+  if (found === 'none' || found === 'gzip' || found === 'zstd') return found
+  throw notImplemented(`archives compressed with ${found} are not supported: use gzip, zstd or none`)
 }
 
 /** The stream, decompressed. Errors of either stage end it. */
-export async function* decompressed(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+export async function* decompressed(source: AsyncIterable<Buffer>, zstd: Zstd): AsyncGenerator<Buffer> {
   const input = source[Symbol.asyncIterator]()
   const first = await input.next()
   if (first.done === true) return
@@ -33,7 +34,9 @@ export async function* decompressed(source: AsyncIterable<Buffer>): AsyncGenerat
       yield next.value
     }
   })()
-  if (compressionOf(first.value) === 'none') return yield* whole
+  const compression = compressionOf(first.value)
+  if (compression === 'none') return yield* whole
+  if (compression === 'zstd') return yield* zstd.decompress(whole)
   const gunzip = createGunzip({ chunkSize: 1 << 16 })
   const compressed = Readable.from(whole, { objectMode: false })
   compressed.on('error', (error) => gunzip.destroy(error))
@@ -50,11 +53,11 @@ export async function* decompressed(source: AsyncIterable<Buffer>): AsyncGenerat
 }
 
 /** A layer's tar. It ends in an error instead of its end when the blob or the tar has not the digest it should have. */
-export function verifiedTar(blob: LayerBlob): Readable {
-  return Readable.from(verify(blob), { objectMode: false })
+export function verifiedTar(blob: LayerBlob, zstd: Zstd): Readable {
+  return Readable.from(verify(blob, zstd), { objectMode: false })
 }
 
-async function* verify(blob: LayerBlob): AsyncGenerator<Buffer> {
+async function* verify(blob: LayerBlob, zstd: Zstd): AsyncGenerator<Buffer> {
   const stored = new Digester()
   const unpacked = new Digester()
   const source = blob.open()
@@ -65,7 +68,7 @@ async function* verify(blob: LayerBlob): AsyncGenerator<Buffer> {
     }
   })()
   try {
-    for await (const chunk of decompressed(taken)) {
+    for await (const chunk of decompressed(taken, zstd)) {
       // An uncompressed blob has one digest, taken once.
       if (blob.digest !== blob.diffId) unpacked.update(chunk)
       yield chunk

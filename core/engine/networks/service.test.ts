@@ -151,6 +151,7 @@ function setUp() {
     subscribe: () => {
       throw new Error('not here')
     },
+    listeners: 0,
   }
   const clock = { now: () => Date.parse('2024-05-06T08:00:00Z'), timestamp: () => '2024-05-06T07:08:09.123456789Z', nanoseconds: () => 0n }
   const logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }

@@ -1,5 +1,5 @@
 // What the engine's nouns need of the outside. Implemented by core/kernel and core/platform, bound in core/daemon/wiring.ts.
-import type { Duplex } from 'node:stream'
+import type { Duplex, Readable } from 'node:stream'
 import type { NetOp } from '../../sdk/kinds/network.js'
 
 export type { Kind, KindMap } from '../../sdk/driver.js'
@@ -31,6 +31,8 @@ export interface ShimExit {
 export interface ShimConnection {
   readonly id: string
   readonly pid: number
+  /** Field 22 of its /proc/PID/stat. */
+  readonly startTime: string
   /** Resolves once, also for a shim that was killed (code 137, signal 9). */
   readonly exited: Promise<ShimExit>
   /** Set as soon as the exit is known. */
@@ -48,6 +50,8 @@ export interface ShimConnection {
   writeStdin(data: Uint8Array): Promise<void>
   closeStdin(): void
   resize(height: number, width: number): void
+  /** To the process itself. */
+  signal(signal: number): void
   /** Dropped log bytes because the disk was full. */
   readonly droppedLogBytes: number
   /** Lets the shim end; its directory can be removed afterwards. */
@@ -74,6 +78,46 @@ export interface NetworkNamespaces {
   unlink(target: { pid: number } | { path: string }, links: string[]): Promise<void>
 }
 export const NetworkNamespaces = Symbol.for('tsd.NetworkNamespaces')
+
+/** A mount namespace, named by a process in it. */
+export interface FilePlace {
+  pid: number
+  startTime: string
+}
+
+/** What a client learns of a path before it copies. */
+export interface PathStat {
+  name: string
+  size: number
+  /** Go's os.FileMode. */
+  mode: number
+  mtime: string
+  /** Of a symbolic link, followed to its end. */
+  linkTarget: string
+}
+
+export interface WriteRules {
+  /** A directory is not replaced by anything else, nor anything else by a directory. */
+  keepKinds: boolean
+  /** `user[:group]` of the container that becomes the owner of all. */
+  owner?: string
+  readonlyRoot: boolean
+  mounts: { destination: string; writable: boolean }[]
+}
+
+/** Code of an error: the process whose files were asked for has ended. */
+export const placeGone = 'PLACE_GONE'
+
+/** Files of a container, reached through the mount namespace of its process. */
+export interface ContainerFiles {
+  stat(place: FilePlace, path: string): Promise<PathStat>
+  /** Resolves once the file is found; its archive may still end in an error. */
+  read(place: FilePlace, path: string, signal: AbortSignal): Promise<{ stat: PathStat; tar: Readable }>
+  /** The whole root, what is mounted in it left out. */
+  export(place: FilePlace, signal: AbortSignal): Promise<Readable>
+  write(place: FilePlace, path: string, tar: Readable, rules: WriteRules, signal: AbortSignal): Promise<void>
+}
+export const ContainerFiles = Symbol.for('tsd.ContainerFiles')
 
 export interface Clock {
   /** Milliseconds since the epoch. */
@@ -104,6 +148,11 @@ export interface Downloads {
   ): Promise<{ digest: string; size: number; lastModified: Date | undefined }>
 }
 export const Downloads = Symbol.for('tsd.Downloads')
+/** Unpacks Zstandard. NotImplemented, with the way out, on a machine that cannot. */
+export interface Zstd {
+  decompress(source: AsyncIterable<Uint8Array>): AsyncIterable<Buffer>
+}
+export const Zstd = Symbol.for('tsd.Zstd')
 
 /** A bidirectional client stream, hijacked from HTTP. */
 export type ClientStream = Duplex
@@ -141,5 +190,13 @@ export interface EngineConfig {
   initPath: string
   storageDriver: string
   storageOpts: string[]
+  /** URLs without a slash at the end. */
+  registryMirrors: string[]
+  /** HOST, HOST:PORT or CIDR. */
+  insecureRegistries: string[]
+  registryCerts: string
+  maxConcurrentDownloads: number
+  maxConcurrentUploads: number
+  maxDownloadAttempts: number
 }
 export const EngineConfig = Symbol.for('tsd.EngineConfig')

@@ -4,6 +4,8 @@ import os from 'node:os'
 import path from 'node:path'
 import test from 'ava'
 import type { Containers } from '../containers/index.js'
+import type { Events } from '../events/index.js'
+import type { Volumes } from '../volumes/index.js'
 import type { Images } from '../images/index.js'
 import type { Clock, Drivers, EngineConfig } from '../ports/index.js'
 import { EngineSystem, release } from './index.js'
@@ -22,6 +24,8 @@ const config = (dataRoot: string): EngineConfig =>
     noNewPrivileges: false,
     init: false,
     initPath: '/usr/lib/tsd/init',
+    registryMirrors: ['https://mirror.example/hub'],
+    insecureRegistries: ['registry.example:5000', '10.0.0.0/8'],
   }) as Partial<EngineConfig> as EngineConfig
 
 const drivers = {
@@ -40,6 +44,8 @@ const make = (dataRoot: string): EngineSystem =>
     { count: async () => 4 } as Partial<Images> as Images,
     { counts: () => ({ total: 3, running: 1, paused: 1, stopped: 1 }) } as Partial<Containers> as Containers,
     { timestamp: () => '2024-01-01T00:00:00Z', now: () => 0 } as Clock,
+    {} as Volumes,
+    { listeners: 2 } as Events,
   )
 
 test('info: counts, drivers, an identity that stays', async (t) => {
@@ -56,8 +62,17 @@ test('info: counts, drivers, an identity that stays', async (t) => {
     Runtimes: { native: { path: 'native' }, runc: { path: 'runc', runtimeArgs: ['--debug'] } },
     LiveRestoreEnabled: true,
     CgroupDriver: 'cgroupfs',
+    NEventsListener: 2,
     OSType: 'linux',
     Labels: ['a=b'],
+    RegistryConfig: {
+      InsecureRegistryCIDRs: ['::1/128', '127.0.0.0/8', '10.0.0.0/8'],
+      IndexConfigs: {
+        'docker.io': { Name: 'docker.io', Mirrors: ['https://mirror.example/hub/'], Secure: true, Official: true },
+        'registry.example:5000': { Name: 'registry.example:5000', Mirrors: [], Secure: false, Official: false },
+      },
+      Mirrors: ['https://mirror.example/hub/'],
+    },
   })
   t.regex(info.ID!, /^[0-9a-f-]{36}$/)
   t.is((await make(dir).info()).ID, info.ID)

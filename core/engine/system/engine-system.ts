@@ -3,11 +3,14 @@ import { inject, injectable } from 'tsyringe'
 import type { SystemInfo, SystemVersion } from '../../schema/engine-api.js'
 import { messageOf } from '../../sdk/errors.js'
 import { Containers } from '../containers/index.js'
+import { Events } from '../events/index.js'
 import { Images } from '../images/index.js'
+import { Volumes } from '../volumes/index.js'
 import { Clock, Drivers, EngineConfig } from '../ports/index.js'
-import type { System } from './contract.js'
+import type { DiskUsage, DiskUsageType, System } from './contract.js'
 import { engineId } from './engine-id.js'
 import { ipv4Forwarding, openFiles, readMachine, type Machine } from './machine.js'
+import { registryConfig } from './registry-config.js'
 import { release } from './release.js'
 
 const apiVersion = '1.51'
@@ -26,6 +29,8 @@ export class EngineSystem implements System {
     @inject(Images) private readonly images: Images,
     @inject(Containers) private readonly containers: Containers,
     @inject(Clock) private readonly clock: Clock,
+    @inject(Volumes) private readonly volumes: Volumes,
+    @inject(Events) private readonly events: Events,
   ) {}
 
   async version(): Promise<SystemVersion> {
@@ -51,6 +56,20 @@ export class EngineSystem implements System {
       Arch: machine.goArchitecture,
       Experimental: false,
       ...common,
+    }
+  }
+
+  async diskUsage(types: ReadonlySet<DiskUsageType>): Promise<DiskUsage> {
+    const [images, containers, volumes] = await Promise.all([
+      types.has('image') ? this.images.usage() : {},
+      types.has('container') ? this.containers.usage() : undefined,
+      types.has('volume') ? this.volumes.usage() : undefined,
+    ])
+    return {
+      ...images,
+      ...(containers ? { Containers: containers } : {}),
+      ...(volumes ? { Volumes: volumes } : {}),
+      ...(types.has('build-cache') ? { BuildCache: [] } : {}),
     }
   }
 
@@ -98,18 +117,14 @@ export class EngineSystem implements System {
       LoggingDriver: config.logDriver,
       CgroupDriver: 'cgroupfs',
       CgroupVersion: machine.cgroupVersion,
-      NEventsListener: 0,
+      NEventsListener: this.events.listeners,
       KernelVersion: machine.kernelVersion,
       OperatingSystem: machine.operatingSystem,
       OSVersion: machine.osVersion,
       OSType: 'linux',
       Architecture: machine.architecture,
       IndexServerAddress: 'https://index.docker.io/v1/',
-      RegistryConfig: {
-        InsecureRegistryCIDRs: ['::1/128', '127.0.0.0/8'],
-        IndexConfigs: { 'docker.io': { Name: 'docker.io', Mirrors: [], Secure: true, Official: true } },
-        Mirrors: null,
-      },
+      RegistryConfig: registryConfig(config),
       NCPU: machine.cpus,
       MemTotal: machine.memory,
       DockerRootDir: config.dataRoot,
@@ -126,9 +141,10 @@ export class EngineSystem implements System {
       LiveRestoreEnabled: config.liveRestore,
       Isolation: '',
       InitBinary: path.basename(config.initPath),
-      ContainerdCommit: { ID: '' },
-      RuncCommit: { ID: '' },
-      InitCommit: { ID: '' },
+      // Docker's words for what there is no commit of.
+      ContainerdCommit: { ID: 'N/A' },
+      RuncCommit: { ID: 'N/A' },
+      InitCommit: { ID: 'N/A' },
       SecurityOptions: this.securityOptions(machine),
       CDISpecDirs: [],
       FirewallBackend: { Driver: 'nftables' },

@@ -22,6 +22,8 @@ export interface Volumes {
   list(filters: Record<string, string[]>): Promise<VolumeListResponse>
   inspect(name: string): Promise<Volume>
   remove(name: string, options: { force: boolean }): Promise<void>
+  /** All, with how many containers use them and the space that local ones take (-1: not known). */
+  usage(): Promise<Volume[]>
   prune(filters: Record<string, string[]>): Promise<{ VolumesDeleted: string[]; SpaceReclaimed: number }>
   /** Keeps the volume from being removed while a container refers to it. Persistent: rebuilt by containers at boot. */
   reference(name: string, containerId: string): void

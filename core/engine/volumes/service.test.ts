@@ -118,6 +118,7 @@ function setUp(t: ExecutionContext) {
     subscribe: () => {
       throw new Error('not here')
     },
+    listeners: 0,
   }
   const clock = { now: () => 0, timestamp: () => '2024-05-06T07:08:09.123456789Z', nanoseconds: () => 0n }
   const make = (): VolumesService => new VolumesService(store, drivers, ledger, archiver, published, clock, logger)

@@ -188,6 +188,19 @@ export class VolumesService implements Volumes {
     })
   }
 
+  async usage(): Promise<Volume[]> {
+    const { volumes } = await this.catalog.all(() => true)
+    return Promise.all(
+      volumes.map(async (volume): Promise<Volume> => {
+        const { record, info } = volume
+        // With options the content is somebody else's device, which may not answer.
+        const own = record.driver === localDriver && info.mountpoint !== undefined && Object.keys(record.options).length === 0
+        const size = own ? await this.archiver.size(info.mountpoint as string).catch(() => -1) : -1
+        return { ...describe(volume, { status: false }), UsageData: { RefCount: this.usedBy(record.name).length, Size: size } }
+      }),
+    )
+  }
+
   reference(name: string, containerId: string): void {
     const users = this.references.get(name)
     if (users === undefined) this.references.set(name, new Set([containerId]))

@@ -1,13 +1,13 @@
 // Packs a tree, or what differs from an older one. Runs in the worker.
 import fs from 'node:fs'
-import { closeFd, fchdir, readlinkat } from '../../../native/bindings/openat.js'
+import { closeFd, fchdir, fstat, readlinkat } from '../../../native/bindings/openat.js'
 import type { FileStat } from '../../../native/bindings/openat.js'
 import { getXattr, listXattrs } from '../../../native/bindings/xattr.js'
 import { compareTrees } from './changes.js'
 import type { TarEntry, TarType } from './tar-reader.js'
 import { encodeHeader, padding, trailer } from './tar-writer.js'
-import { codeOf, isOpaque, isWhiteout, openForRead } from './tree.js'
-import { walk } from './walk.js'
+import { codeOf, isDirectory, isOpaque, isRegular, isWhiteout, openForRead } from './tree.js'
+import { inDirectory, walk } from './walk.js'
 import type { Visit } from './walk.js'
 
 const { S_IFMT, S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO } = fs.constants
@@ -41,6 +41,13 @@ export class Packer {
   /** Everything below `root`. */
   tree(root: number): void {
     walk(root, (visit) => this.add(visit))
+    this.emit(trailer)
+  }
+
+  /** One file or directory and all below it, under a name of its own. */
+  resource({ dir, name, stat }: Omit<Visit, 'path'>, as: string): void {
+    this.add({ dir, name, path: as, stat })
+    if (isDirectory(stat)) inDirectory(dir, name, (fd) => walk(fd, (visit) => this.add(visit), `${as}/`))
     this.emit(trailer)
   }
 
@@ -101,6 +108,10 @@ export class Packer {
   private file(dir: number, name: string, entry: TarEntry): void {
     const fd = openForRead(dir, name)
     try {
+      // Another file may have taken its name since.
+      const now = fstat(fd)
+      if (!isRegular(now)) return
+      entry.size = now.size
       this.emit(encodeHeader(entry))
       let rest = entry.size
       while (rest > 0) {

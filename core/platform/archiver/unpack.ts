@@ -38,6 +38,14 @@ export interface UnpackLimits {
   maxEntries: number
 }
 
+/** Where and how an archive is unpacked that a user sends into a container. */
+export interface UnpackAim {
+  /** Of the directory, below the root, that its names start from. */
+  base: string[]
+  keepKinds: boolean
+  owner: { uid: number; gid: number } | undefined
+}
+
 /** Attributes that an archive may set. Overlay's own would let a layer point out of itself; labels belong to the host. */
 function mayCarry(name: string): boolean {
   if (name.startsWith('trusted.overlay.') || name.startsWith('user.overlay.')) return false
@@ -56,7 +64,13 @@ export class Unpacker {
   private size = 0
   private entries = 0
 
-  constructor(root: number, pull: () => Buffer | undefined, format: WhiteoutFormat, limits: UnpackLimits) {
+  constructor(
+    root: number,
+    pull: () => Buffer | undefined,
+    format: WhiteoutFormat,
+    limits: UnpackLimits,
+    private readonly aim?: UnpackAim,
+  ) {
     this.tree = new Tree(root)
     this.reader = new TarReader(pull)
     this.format = format
@@ -86,10 +100,10 @@ export class Unpacker {
     if (++this.entries > this.limits.maxEntries) throw new TarError(`the archive has more than ${this.limits.maxEntries} entries`)
     this.size += entry.size
     if (this.size > this.limits.maxBytes) throw new TarError(`the archive unpacks to more than ${this.limits.maxBytes} bytes`)
-    const parts = partsOf(entry.name)
-    const base = parts.pop()
+    const parts = this.pathOf(entry.name)
+    const base = parts.length > (this.aim?.base.length ?? 0) ? parts.pop() : undefined
     if (base === undefined) return this.applyRoot(entry)
-    if (base.startsWith(WHITEOUT)) return this.whiteout(parts, base)
+    if (this.aim === undefined && base.startsWith(WHITEOUT)) return this.whiteout(parts, base)
     const dir = this.tree.directory(parts, true)
     const replaced = this.clear(dir, base, entry)
     this.make(dir, base, entry)
@@ -104,7 +118,13 @@ export class Unpacker {
     if (entry.type === 'directory') this.directoryTimes.push({ path, sec: entry.mtimeSec, nsec: entry.mtimeNsec })
   }
 
+  private pathOf(name: string): string[] {
+    return [...(this.aim?.base ?? []), ...partsOf(name)]
+  }
+
   private applyRoot(entry: TarEntry): void {
+    // A directory that somebody else made keeps its own.
+    if (this.aim !== undefined) return
     if (entry.type !== 'directory') throw new TarError('the root can only be a directory')
     this.attributes(this.tree.root, '.', entry)
     this.directoryTimes.push({ path: '', sec: entry.mtimeSec, nsec: entry.mtimeNsec })
@@ -114,10 +134,19 @@ export class Unpacker {
   private clear(dir: number, base: string, entry: TarEntry): FileStat | undefined {
     const stat = statatIfThere(dir, base)
     if (stat === undefined) return undefined
+    if (this.aim?.keepKinds === true && isDirectory(stat) !== (entry.type === 'directory')) throw new TarError(this.otherKind(stat, entry))
     if (!isDirectory(stat)) unlinkat(dir, base)
     else if (entry.type !== 'directory') removeAt(dir, base)
     else return undefined
     return stat
+  }
+
+  private otherKind(there: FileStat, entry: TarEntry): string {
+    const quoted = (parts: string[]): string => JSON.stringify(`/${Buffer.from(parts.join('/'), 'latin1').toString()}`)
+    const [path, into] = [quoted(this.pathOf(entry.name)), quoted(this.aim?.base ?? [])]
+    return isDirectory(there)
+      ? `cannot overwrite directory ${path} with non-directory ${into}`
+      : `cannot overwrite non-directory ${path} with directory ${into}`
   }
 
   private make(dir: number, base: string, entry: TarEntry): void {
@@ -157,7 +186,7 @@ export class Unpacker {
   }
 
   private hardLink(dir: number, base: string, entry: TarEntry): void {
-    const parts = partsOf(entry.linkname)
+    const parts = this.pathOf(entry.linkname)
     const target = parts.pop()
     if (target === undefined) throw new TarError('the hard link has no target')
     // The target's directory is looked up in a tree of its own, so that `dir` stays open.
@@ -173,7 +202,8 @@ export class Unpacker {
   }
 
   private attributes(dir: number, base: string, entry: TarEntry): void {
-    chownat(dir, base, entry.uid, entry.gid)
+    const { uid, gid } = this.aim?.owner ?? entry
+    chownat(dir, base, uid, gid)
     if (entry.xattrs.length > 0) this.xattrs(dir, base, entry)
     // After chown, which clears setuid and capabilities.
     if (entry.type !== 'symlink') chmodat(dir, base, entry.mode)

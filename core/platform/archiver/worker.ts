@@ -3,15 +3,17 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { check, libc } from '../../../native/bindings/libc.js'
-import { chrootTo, closeFd, fchdir, statat, writeAll } from '../../../native/bindings/openat.js'
-import type { ErrorCategory } from '../../sdk/errors.js'
+import { chrootTo, cloneMount, closeFd, fchdir, statat, writeAll } from '../../../native/bindings/openat.js'
+import { isTsdError, type ErrorCategory } from '../../sdk/errors.js'
 import { compareTrees, overlayChanges } from './changes.js'
 import type { Change } from './changes.js'
 import { Copier } from './copy.js'
+import { inPlace, PlaceGone, settle, type Home } from './enter.js'
 import { Packer } from './pack.js'
-import { CHUNK, frame, HEADER, header } from './protocol.js'
+import { CHUNK, frame, HEADER, header, PLACE_GONE } from './protocol.js'
 import type { Failure, Job } from './protocol.js'
 import { digestOfSelection, expand, gather, locate, readWhole } from './select.js'
+import { MissingPath, NotAllowed, packResource, ResourceUnpacker, statResource } from './resource.js'
 import { TarError } from './tar-reader.js'
 import { codeOf, isDirectory, removeAt } from './tree.js'
 import { Unpacker } from './unpack.js'
@@ -66,7 +68,7 @@ class Input {
       parts.push(Buffer.from(piece))
     }
     const job = JSON.parse(Buffer.concat(parts).toString()) as Job
-    this.open = job.kind === 'unpack'
+    this.open = job.kind === 'unpack' || job.kind === 'unpack-in'
     return job
   }
 
@@ -132,7 +134,7 @@ class Output {
 const openRoot = (root: string): number => fs.openSync(root, O_RDONLY | O_DIRECTORY)
 
 /** Runs with the process chrooted into a directory; the way back is a descriptor that no archive can name. */
-function inside<T>(home: number, root: string, run: (fd: number) => T): T {
+function inside<T>({ root: home }: Home, root: string, run: (fd: number) => T): T {
   const fd = openRoot(root)
   try {
     chrootTo(fd)
@@ -143,7 +145,7 @@ function inside<T>(home: number, root: string, run: (fd: number) => T): T {
   }
 }
 
-function unpack(home: number, job: Job & { kind: 'unpack' }, input: Input): unknown {
+function unpack(home: Home, job: Job & { kind: 'unpack' }, input: Input): unknown {
   return inside(home, job.root, (fd) => {
     const unpacker = new Unpacker(fd, input.pull, job.whiteouts, job)
     try {
@@ -180,7 +182,7 @@ function archiveError(error: unknown, entry: string): JobError {
 }
 
 /** One line of JSON for each change: a whole list could be large. */
-function changes(home: number, job: Job & { kind: 'changes' }): unknown {
+function changes(home: Home, job: Job & { kind: 'changes' }): unknown {
   const output = new Output()
   const report = ({ kind, path: name }: Change): void =>
     output.write(Buffer.from(JSON.stringify({ path: `/${Buffer.from(name, 'latin1').toString()}`, kind }) + '\n'))
@@ -197,7 +199,7 @@ function changes(home: number, job: Job & { kind: 'changes' }): unknown {
   return {}
 }
 
-function pack(home: number, job: Job & { kind: 'pack' }): unknown {
+function pack(home: Home, job: Job & { kind: 'pack' }): unknown {
   const output = new Output()
   const packer = new Packer(output.write, job.whiteouts === 'overlay')
   if (job.base === undefined) inside(home, job.root, (fd) => packer.tree(fd))
@@ -211,7 +213,7 @@ function pack(home: number, job: Job & { kind: 'pack' }): unknown {
 }
 
 /** What a tree's content is guilty of is no fault of the system. */
-function selecting<T>(home: number, job: Job & { root: string }, select: (fd: number) => T): T {
+function selecting<T>(home: Home, job: Job & { root: string }, select: (fd: number) => T): T {
   return inside(home, job.root, (fd) => {
     try {
       return select(fd)
@@ -220,6 +222,59 @@ function selecting<T>(home: number, job: Job & { root: string }, select: (fd: nu
     }
   })
 }
+
+function packIn(home: Home, job: Job & { kind: 'pack-in' }): unknown {
+  const output = new Output()
+  inPlace(home, job.place, (root) => packResource(root, job.path, output.write))
+  output.flush()
+  return {}
+}
+
+function exportIn(home: Home, job: Job & { kind: 'export-in' }): unknown {
+  const output = new Output()
+  inPlace(home, job.place, () => {
+    const root = cloneMount('/')
+    try {
+      new Packer(output.write, false).tree(root)
+    } finally {
+      closeFd(root)
+    }
+  })
+  output.flush()
+  return {}
+}
+
+/** What the container's own mounts refuse is the request's fault. */
+const refusals = new Map([
+  ['EBUSY', 'something is mounted there'],
+  ['EROFS', 'the file system is read-only'],
+  ['EPERM', 'the file system does not allow it'],
+])
+
+function unpackIn(home: Home, job: Job & { kind: 'unpack-in' }, input: Input): unknown {
+  const unpacker = new ResourceUnpacker()
+  try {
+    return inPlace(home, job.place, (root) => {
+      unpacker.run(root, job.path, job, input.pull)
+      // The sender may yet find that its input is damaged.
+      while (input.pull() !== undefined);
+      return {}
+    })
+  } catch (error) {
+    if (isPlain(error) || unpacker.current === '') throw error
+    const refusal = refusals.get(codeOf(error) ?? '')
+    const failure = archiveError(error, unpacker.current)
+    throw refusal === undefined ? failure : new JobError('InvalidParameter', `${failure.message}: ${refusal}`, failure.code)
+  }
+}
+
+/** Failures that say all there is to say. */
+const isPlain = (error: unknown): boolean =>
+  error instanceof InputFailed ||
+  error instanceof PlaceGone ||
+  error instanceof NotAllowed ||
+  error instanceof MissingPath ||
+  isTsdError(error)
 
 function copy(job: Job & { kind: 'copy' }): unknown {
   fs.mkdirSync(job.into, { recursive: true, mode: 0o700 })
@@ -272,7 +327,7 @@ function size(target: string): unknown {
   return { size: total }
 }
 
-function run(home: number, job: Job, input: Input): unknown {
+function run(home: Home, job: Job, input: Input): unknown {
   switch (job.kind) {
     case 'unpack':
       return unpack(home, job, input)
@@ -303,10 +358,33 @@ function run(home: number, job: Job, input: Input): unknown {
       })
     case 'digest':
       return selecting(home, job, (fd) => ({ digest: digestOfSelection(fd, job.options) }))
+    case 'stat-in':
+      return inPlace(home, job.place, (root) => statResource(root, job.path))
+    case 'pack-in':
+      return packIn(home, job)
+    case 'export-in':
+      return exportIn(home, job)
+    case 'unpack-in':
+      return unpackIn(home, job, input)
   }
 }
 
+/** Categories of what went wrong with a path in a container; a missing one and a place that is gone are put into words by the daemon. */
+function pathFailure(error: unknown): Failure {
+  const code = codeOf(error)
+  const message = error instanceof Error ? error.message : String(error)
+  if (error instanceof PlaceGone) return { category: 'Conflict', message: 'the container has ended', code: PLACE_GONE }
+  if (error instanceof MissingPath || code === 'ENOENT') return { category: 'NotFound', message: 'no such file', code: 'ENOENT' }
+  if (error instanceof JobError) return { category: error.category, message, ...(error.code === undefined ? {} : { code: error.code }) }
+  if (isTsdError(error)) return { category: error.category, message }
+  const badPath =
+    error instanceof NotAllowed || error instanceof TarError || ['ENAMETOOLONG', 'ELOOP', 'ENOTDIR', 'EINVAL'].includes(code ?? '')
+  const category = badPath ? 'InvalidParameter' : code === 'EACCES' ? 'Forbidden' : 'System'
+  return { category, message, ...(code === undefined ? {} : { code }) }
+}
+
 function failureOf(error: unknown, job: Job): Failure {
+  if ('place' in job) return pathFailure(error)
   const code = codeOf(error)
   const category = error instanceof JobError ? error.category : code === 'ENOENT' ? 'NotFound' : 'System'
   const subject = 'root' in job ? job.root : job.kind === 'copy' ? job.from : job.path
@@ -324,7 +402,7 @@ function dieWithParent(): void {
 function main(): void {
   dieWithParent()
   process.umask(0)
-  const home = openRoot('/')
+  const home = settle()
   const input = new Input()
   for (let job = input.job(); job !== undefined; job = input.job()) {
     let answer: [type: number, value: unknown]
@@ -335,7 +413,7 @@ function main(): void {
     }
     send(answer[0], Buffer.from(JSON.stringify(answer[1])))
     input.drain()
-    fchdir(home)
+    fchdir(home.root)
   }
 }
 

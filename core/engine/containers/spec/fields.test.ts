@@ -7,9 +7,7 @@ const body = (value: object) => value as ContainerCreateBody
 
 /** A request that sets the field, and how the refusal names it. */
 const refused: [title: string, request: object, shown: string][] = [
-  ['field ContainerConfig.Healthcheck', { Healthcheck: { Test: ['CMD', 'true'] } }, 'Config.Healthcheck'],
   ['field Resources.DeviceRequests', { HostConfig: { DeviceRequests: [{ Driver: 'nvidia', Count: -1 }] } }, 'HostConfig.DeviceRequests'],
-  ['field Resources.Init', { HostConfig: { Init: true } }, 'HostConfig.Init'],
   ['field Resources.CpuRealtimePeriod', { HostConfig: { CpuRealtimePeriod: 1000000 } }, 'HostConfig.CpuRealtimePeriod'],
   ['field Resources.CpuRealtimeRuntime', { HostConfig: { CpuRealtimeRuntime: 950000 } }, 'HostConfig.CpuRealtimeRuntime'],
   ['field Resources.CpuCount', { HostConfig: { CpuCount: 2 } }, 'HostConfig.CpuCount'],
@@ -45,11 +43,10 @@ test('zero and default values are not refused', (t) => {
   t.notThrows(() =>
     refuseUnsupported(
       body({
-        Healthcheck: { Test: ['NONE'], Interval: 0, Timeout: 0, Retries: 0 },
         HostConfig: { Init: false, Links: null, UsernsMode: 'host', Isolation: '', DeviceRequests: [], CpuCount: 0, Cgroup: '' },
         NetworkingConfig: { EndpointsConfig: { net: null, other: { Links: [] } } },
       }),
     ),
   )
-  t.notThrows(() => refuseUnsupported(body({ Healthcheck: {}, HostConfig: { Isolation: 'default' } })))
+  t.notThrows(() => refuseUnsupported(body({ HostConfig: { Isolation: 'default' } })))
 })

@@ -29,8 +29,8 @@ export const fields = {
   ContainerConfig: table(
     'ContainerConfig',
     `Hostname Domainname User AttachStdin AttachStdout AttachStderr ExposedPorts Tty OpenStdin StdinOnce Env Cmd ArgsEscaped Image Volumes WorkingDir
-     Entrypoint NetworkDisabled MacAddress OnBuild Labels StopSignal StopTimeout Shell`,
-    { Healthcheck: { default: [{ Test: ['NONE'] }] } },
+     Entrypoint NetworkDisabled MacAddress OnBuild Labels StopSignal StopTimeout Shell Healthcheck`,
+    {},
   ),
   Resources: table(
     'Resources',
@@ -38,7 +38,7 @@ export const fields = {
      CpuQuota CpusetCpus CpusetMems Devices DeviceCgroupRules KernelMemoryTCP MemoryReservation MemorySwap
      MemorySwappiness NanoCpus OomKillDisable PidsLimit Ulimits Init`,
     {
-      DeviceRequests: { instead: 'name device nodes with Devices' },
+      DeviceRequests: { instead: '--gpus and CDI devices are not built; name device nodes with Devices (--device)' },
       CpuRealtimePeriod: { instead: 'the daemon reserves no real-time CPU time' },
       CpuRealtimeRuntime: { instead: 'the daemon reserves no real-time CPU time' },
       CpuCount: windows,

@@ -3,6 +3,24 @@ import type { ImageRuntimeConfig } from '../../images/index.js'
 
 const nameOf = (entry: string): string => entry.split('=', 1)[0] ?? entry
 
+/** A request may change when the image's probe runs, and leave what it runs. */
+function healthcheck(
+  request: ContainerConfig['Healthcheck'],
+  image: ImageRuntimeConfig['Healthcheck'],
+): { Healthcheck?: NonNullable<ContainerConfig['Healthcheck']> } {
+  if (!request && !image) return {}
+  const { Test, Interval, Timeout, StartPeriod, StartInterval, Retries } = request ?? {}
+  const merged = {
+    Test: Test?.length ? Test : image?.Test,
+    Interval: Interval || image?.Interval,
+    Timeout: Timeout || image?.Timeout,
+    StartPeriod: StartPeriod || image?.StartPeriod,
+    StartInterval: StartInterval || image?.StartInterval,
+    Retries: Retries || image?.Retries,
+  }
+  return { Healthcheck: Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== undefined && value !== 0)) }
+}
+
 /** What a request leaves open is taken from the image, by Docker's rules. */
 export function mergeImageConfig(request: ContainerConfig, image: ImageRuntimeConfig): ContainerConfig {
   const env = [...(request.Env ?? [])]
@@ -28,6 +46,6 @@ export function mergeImageConfig(request: ContainerConfig, image: ImageRuntimeCo
     Labels: { ...image.Labels, ...request.Labels },
     StopSignal: request.StopSignal || image.StopSignal || null,
     Shell: request.Shell ?? image.Shell,
-    ...(request.Healthcheck ? { Healthcheck: request.Healthcheck } : {}),
+    ...healthcheck(request.Healthcheck, image.Healthcheck),
   }
 }

@@ -48,7 +48,9 @@ function bind(mount: ResolvedMount): OciMount {
   return { destination: mount.destination, type: 'bind', source: mount.source, options }
 }
 
-function userMounts({ mounts, hostConfig }: SpecInput): OciMount[] {
+type OwnInput = Pick<SpecInput, 'mounts' | 'files' | 'hostConfig'>
+
+function userMounts({ mounts, hostConfig }: OwnInput): OciMount[] {
   const list = mounts.map((mount): OciMount => {
     if (mount.type !== 'tmpfs') return bind(mount)
     return {
@@ -63,7 +65,7 @@ function userMounts({ mounts, hostConfig }: SpecInput): OciMount[] {
   return list
 }
 
-function fileMounts({ files, mounts, hostConfig }: SpecInput): OciMount[] {
+function fileMounts({ files, mounts, hostConfig }: OwnInput): OciMount[] {
   const taken = new Set(mounts.map((mount) => mount.destination))
   const access = hostConfig.ReadonlyRootfs ? ['ro'] : []
   return (
@@ -113,13 +115,18 @@ function sharedMemory({ hostConfig, daemon, shmPath }: SpecInput): OciMount | un
 
 const depth = (path: string): number => path.split('/').filter((part) => part !== '').length
 
+/** From the root outwards. Docker orders mounts by the number of path components, which keeps equals in the order given. */
+const inOrder = (mounts: OciMount[]): OciMount[] => mounts.sort((a, b) => depth(a.destination) - depth(b.destination))
+
+/** The user's, and those of the engine's files. */
+export const ownMounts = (input: OwnInput): OciMount[] => inOrder([...fileMounts(input), ...userMounts(input)])
+
 /** System mounts, then everything else from the root outwards; a mount of the user replaces the system's at the same place. */
 export function buildMounts(input: SpecInput): OciMount[] {
-  const own = [...fileMounts(input), ...initMount(input), ...userMounts(input)]
+  const own = inOrder([...fileMounts(input), ...initMount(input), ...userMounts(input)])
   const replaced = new Set(own.map((mount) => mount.destination))
   const system = systemMounts(input).filter(
     (mount) => !replaced.has(mount.destination) && !(mount.destination.startsWith('/dev/') && replaced.has('/dev')),
   )
-  // Docker orders the user's mounts by the number of path components, which keeps equals in the order given.
-  return [...system, ...own.sort((a, b) => depth(a.destination) - depth(b.destination))]
+  return [...system, ...own]
 }

@@ -3,6 +3,7 @@ import { invalidParameter } from '../../../sdk/errors.js'
 import { parseSignal } from '../signals.js'
 import { normaliseCapabilities } from './capabilities.js'
 import { commandOf } from './process.js'
+import { checkHealthcheck } from './healthcheck.js'
 import type { HostFacts } from './input.js'
 import { checkDevicePaths, checkLimits } from './limits.js'
 import { cgroupnsMode, ipcMode, networkMode, pidMode, utsMode, usernsMode } from './modes.js'
@@ -13,6 +14,7 @@ import { checkSecurity, securityOptions } from './security.js'
 const clean = (path: string): boolean => path.startsWith('/') && !path.split('/').includes('..')
 
 function checkConfig(config: ContainerConfig): void {
+  checkHealthcheck(config)
   commandOf(config)
   if (config.WorkingDir && !config.WorkingDir.startsWith('/'))
     throw invalidParameter(`the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`)
@@ -67,7 +69,7 @@ function checkSysctls(host: HostConfig): void {
   }
 }
 
-function checkRestart({ RestartPolicy, AutoRemove }: HostConfig): void {
+export function checkRestart({ RestartPolicy, AutoRemove }: Pick<HostConfig, 'RestartPolicy' | 'AutoRemove'>): void {
   const { Name = '', MaximumRetryCount = 0 } = RestartPolicy ?? {}
   switch (Name) {
     case '':
