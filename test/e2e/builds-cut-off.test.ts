@@ -19,7 +19,8 @@ const names = (dir: string): string[] => (fs.existsSync(dir) ? fs.readdirSync(di
 const leftovers = (d: TestDaemon): string[] => [
   ...names(path.join(d.dataRoot, 'builds/work')),
   ...names(path.join(d.execRoot, 'builds')),
-  ...names(path.join(d.dataRoot, 'content/ingest')),
+  // What was not downloaded to its end is kept there to go on with.
+  ...names(path.join(d.dataRoot, 'content/ingest')).filter((name) => name !== 'partial'),
   ...names(path.join(d.execRoot, 'rootfs')),
 ]
 

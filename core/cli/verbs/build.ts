@@ -8,6 +8,7 @@ import { parseUlimit } from '../container/resources.js'
 import { jsonLines, readAll } from '../engine.js'
 import { flag } from '../flags.js'
 import type { Values } from '../flags.js'
+import { configHeader } from '../registry/credentials.js'
 import { ExitStatus, UsageError, messageOf } from '../status.js'
 import type { Verb } from '../verb.js'
 
@@ -171,7 +172,7 @@ export const verb: Verb = {
     const source = values.bool('compress') && where !== '-' ? stream.pipe(createGzip()) : stream
     const upload = source.pipe(counted(quiet))
     for (const part of [stream, source]) part.on('error', (error: Error) => upload.destroy(error))
-    const headers = { 'Content-Type': 'application/x-tar', ...(await secretHeader(values)) }
+    const headers = { 'Content-Type': 'application/x-tar', ...(await secretHeader(values)), ...(await configHeader()) }
     const answer = await engine.stream('POST', '/build', { query: buildQuery(values, dockerfile), upload, headers })
     let image = ''
     for await (const message of jsonLines<Message>(answer)) {
