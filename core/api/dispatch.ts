@@ -1,3 +1,4 @@
+import { buildRoutes } from './routers/builds.js'
 import { containerArchiveRoutes } from './routers/container-archive.js'
 import { commitRoutes } from './routers/commit.js'
 import { containerRoutes } from './routers/containers.js'
@@ -28,6 +29,7 @@ export function dispatch(services: ApiServices): ApiMiddleware {
   add(execRoutes(services), 'containers', 'exec')
   add(distributionRoutes(services), 'images', 'distribution', 'auth')
   add(imageRoutes(services), 'images')
+  add(buildRoutes(services), 'build')
   add(volumeRoutes(services), 'volumes')
   add(networkRoutes(services), 'networks')
   add(pluginRoutes(), 'plugins')

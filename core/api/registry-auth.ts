@@ -20,6 +20,23 @@ export function credentialsOf(config: Record<string, unknown>): RegistryCredenti
   return { ...found, username, password }
 }
 
+/** `X-Registry-Config`: an AuthConfig for each registry, JSON in base64. Absent: none. */
+export function registryConfig(ctx: ApiContext): Map<string, RegistryCredentials> {
+  const header = ctx.get('X-Registry-Config')
+  if (header === '') return new Map()
+  const invalid = (cause?: unknown): Error =>
+    invalidParameter('invalid X-Registry-Config header: it must be a JSON object in base64url, by registry', { cause })
+  let value: unknown
+  try {
+    value = JSON.parse(Buffer.from(header.slice(0, maxHeader), 'base64').toString('utf8'))
+  } catch (error) {
+    throw invalid(error)
+  }
+  if (value === null) return new Map()
+  if (typeof value !== 'object' || Array.isArray(value)) throw invalid()
+  return new Map(Object.entries(value).map(([registry, one]) => [registry, credentialsOf(decode(one, 'AuthConfig') ?? {})]))
+}
+
 /** `X-Registry-Auth`: JSON in base64, of either alphabet. Absent: anonymous. */
 export function registryAuth(ctx: ApiContext): RegistryCredentials {
   const header = ctx.get('X-Registry-Auth')

@@ -40,7 +40,7 @@ test('every answer says who gives it', async (t) => {
     ['HEAD', '/_ping', 200],
     ['GET', '/v1.99/_ping', 400],
     ['GET', '/nowhere', 404],
-    ['POST', '/build', 501],
+    ['POST', '/session', 501],
     ['POST', '/containers/running/start', 304],
     ['POST', '/containers/broken/start', 500],
   ] as const) {

@@ -1,5 +1,6 @@
 import type Koa from 'koa'
 import type Router from '@koa/router'
+import type { Builds } from '../engine/builds/index.js'
 import type { Containers } from '../engine/containers/index.js'
 import type { Distribution } from '../engine/distribution/index.js'
 import type { Events } from '../engine/events/index.js'
@@ -18,6 +19,7 @@ export interface ApiServices {
   containers: Containers
   execs: Execs
   images: Images
+  builds: Builds
   distribution: Distribution
   volumes: Volumes
   networks: Networks

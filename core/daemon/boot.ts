@@ -13,6 +13,7 @@ import { DriverManager } from '../kernel/manager.js'
 import { pluginRoots } from '../kernel/places.js'
 import type { Timings } from '../kernel/timings.js'
 import { WorkerArchiver } from '../platform/archiver/archiver.js'
+import { HttpDownloads } from '../platform/downloads.js'
 import { WorkerContainerFiles } from '../platform/archiver/container-files.js'
 import { SystemClock } from '../platform/clock.js'
 import { toEngineConfig, toKernelSettings, type DaemonConfig } from '../platform/config.js'
@@ -133,6 +134,7 @@ async function assemble(daemonConfig: DaemonConfig, logger: DaemonLogger, timing
     netns: new HelperNetworkNamespaces(spawner),
     mounter,
     archiver,
+    downloads: new HttpDownloads(),
     files: new WorkerContainerFiles(),
     zstd: new SystemZstd(),
     clock,

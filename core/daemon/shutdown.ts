@@ -28,6 +28,7 @@ export class Shutdown {
   private async run(signal: NodeJS.Signals): Promise<void> {
     const { config, engine } = this.daemon
     this.logger.info(`stopping on ${signal}`, { containers: config.liveRestore ? 'are left running' : 'are stopped' })
+    await engine.builds.stopAll()
     if (!config.liveRestore) await engine.containers.stopAll(config.shutdownTimeout)
     await this.daemon.stop()
   }

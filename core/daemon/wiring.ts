@@ -1,5 +1,6 @@
 import { container as root, type DependencyContainer } from 'tsyringe'
 import type { ApiServices } from '../api/services.js'
+import { BaseImages, Builds, BuildsService, PulledBaseImages } from '../engine/builds/index.js'
 import {
   Containers,
   ContainerService,
@@ -20,6 +21,7 @@ import {
   ContainerFiles,
   type ArchiverPort,
   Clock,
+  Downloads,
   Drivers,
   EngineConfig,
   Logger,
@@ -32,6 +34,8 @@ import {
   Shims,
   Spawner,
   type SpawnerPort,
+  Trees,
+  type TreesPort,
   Zstd,
 } from '../engine/ports/index.js'
 import { Restore } from '../engine/restore/index.js'
@@ -52,7 +56,8 @@ export interface Foundations {
   spawner: SpawnerPort
   netns: NetworkNamespaces
   mounter: MounterPort
-  archiver: ArchiverPort
+  archiver: ArchiverPort & TreesPort
+  downloads: Downloads
   files: ContainerFiles
   zstd: Zstd
   clock: Clock
@@ -81,6 +86,8 @@ export function wire(foundations: Foundations): Engine {
   value(NetworkNamespaces, foundations.netns)
   value(Mounter, foundations.mounter)
   value(Archiver, foundations.archiver)
+  value(Trees, foundations.archiver)
+  value(Downloads, foundations.downloads)
   value(ContainerFiles, foundations.files)
   value(Zstd, foundations.zstd)
   value(Clock, foundations.clock)
@@ -96,6 +103,8 @@ export function wire(foundations: Foundations): Engine {
   service(Logs, LogsService)
   service(Containers, ContainerService)
   service(Execs, ExecService)
+  service(BaseImages, PulledBaseImages)
+  service(Builds, BuildsService)
   service(System, EngineSystem)
 
   return {
@@ -104,6 +113,7 @@ export function wire(foundations: Foundations): Engine {
     containers: container.resolve<Containers>(Containers),
     execs: container.resolve<Execs>(Execs),
     images: container.resolve<Images>(Images),
+    builds: container.resolve<Builds>(Builds),
     distribution: container.resolve<Distribution>(Distribution),
     volumes: container.resolve<Volumes>(Volumes),
     networks: container.resolve<Networks>(Networks),

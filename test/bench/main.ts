@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util'
 import { Bench, load } from './bench.js'
 import { judge } from './figure.js'
 import { blocking } from './figures/blocking.js'
+import { build } from './figures/build.js'
 import { burst } from './figures/burst.js'
 import { cli } from './figures/cli.js'
 import { crowd } from './figures/crowd.js'
@@ -18,7 +19,7 @@ import { compilePayload } from './payload.js'
 import { packageRoot } from './places.js'
 import { machine, table, writeReport, type Report } from './report.js'
 
-const groups: Group[] = [idle, cli, start, exit, blocking, burst, crowd, logs]
+const groups: Group[] = [idle, cli, start, exit, blocking, burst, crowd, logs, build]
 
 const help = `Usage: npm run bench -- [OPTIONS]
 

@@ -33,7 +33,8 @@ interface Entry {
   mode?: number
 }
 
-async function tar(entries: Entry[]): Promise<Buffer> {
+/** An uncompressed tar; an entry without content is a directory. */
+export async function tar(entries: Entry[]): Promise<Buffer> {
   const archive = pack()
   for (const { name, content, mode } of entries) {
     const header = { name, mtime: new Date(0), mode: mode ?? (content === undefined ? 0o755 : 0o644) }

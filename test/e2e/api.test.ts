@@ -66,7 +66,6 @@ daemonTest('versions are negotiated, too old and too new ones refused', async (t
 
 daemonTest('routes of the API that are not built say so by name', async (t, d) => {
   for (const [method, url] of [
-    ['POST', '/build'],
     ['GET', '/swarm'],
     ['POST', '/swarm/init'],
     ['GET', '/services'],

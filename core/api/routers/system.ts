@@ -15,6 +15,8 @@ export function systemRoutes({ system, events, logger }: ApiServices): ApiRouter
     ctx.set('Cache-Control', 'no-cache, no-store, must-revalidate')
     ctx.set('Pragma', 'no-cache')
     ctx.set('Swarm', 'inactive')
+    // The classic builder: docker build with DOCKER_BUILDKIT=0.
+    ctx.set('Builder-Version', '1')
     ctx.set('Content-Type', 'text/plain; charset=utf-8')
     ctx.status = 200
     if (ctx.method === 'HEAD') ctx.set('Content-Length', '0')

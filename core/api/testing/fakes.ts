@@ -163,6 +163,7 @@ export function fakeServices(overrides: Partial<ApiServices> = {}): { services: 
     containers,
     execs,
     images,
+    builds: partial<ApiServices['builds']>('builds', {}),
     distribution: partial<ApiServices['distribution']>('distribution', {}),
     volumes: partial<ApiServices['volumes']>('volumes', { list: async () => ({ Volumes: [], Warnings: null }) }),
     networks: partial<ApiServices['networks']>('networks', { list: async () => [] }),

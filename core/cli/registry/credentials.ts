@@ -81,3 +81,13 @@ export async function forgetCredentials(registry: string): Promise<boolean> {
 export async function authHeader(registry: string): Promise<{ 'X-Registry-Auth': string }> {
   return { 'X-Registry-Auth': Buffer.from(JSON.stringify(await storedCredentials(registry))).toString('base64url') }
 }
+
+/** What is stored for every registry: a build may need any of them. */
+export async function configHeader(): Promise<{ 'X-Registry-Config'?: string }> {
+  const { auths = {}, credHelpers = {} } = readConfig()
+  const addresses = [...new Set([...Object.keys(auths), ...Object.keys(credHelpers)].map(addressOf))]
+  if (addresses.length === 0) return {}
+  const stored: Record<string, Credentials> = {}
+  for (const address of addresses) stored[address] = await storedCredentials(address)
+  return { 'X-Registry-Config': Buffer.from(JSON.stringify(stored)).toString('base64url') }
+}

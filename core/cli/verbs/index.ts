@@ -43,6 +43,8 @@ export const verbs: Readonly<Record<string, VerbEntry>> = {
   daemon: entry('Run the engine, or stop or check it', () => import('./daemon.js')),
   doctor: entry('Check what this machine can do', () => import('./doctor.js')),
   attach: entry('Attach local standard input, output, and error streams to a running container', () => import('./attach.js')),
+  build: entry('Build an image from a Dockerfile', () => import('./build.js')),
+  'builder prune': entry('Remove build cache', () => import('./builder-prune.js')),
   commit: part("Create a new image from a container's changes", changes, (m) => m.commit),
   cp: entry('Copy files/folders between a container and the local filesystem', () => import('./cp.js')),
   create: entry('Create a new container', () => import('./create.js')),
@@ -152,6 +154,8 @@ export const aliases: Readonly<Record<string, string>> = {
   'image push': 'push',
   'image import': 'import',
   'image tag': 'tag',
+  'image build': 'build',
+  'builder build': 'build',
   'image inspect': 'inspect',
   'system info': 'info',
   'system events': 'events',
@@ -164,4 +168,5 @@ export const groups: Readonly<Record<string, string>> = {
   container: 'Manage containers',
   image: 'Manage images',
   system: 'Manage the engine',
+  builder: 'Manage builds',
 }

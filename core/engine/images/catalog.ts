@@ -21,6 +21,8 @@ export interface ImageRecord {
   manifest: Descriptor
   layers: LayerDescriptor[]
   configuration: ImageConfiguration
+  /** Id of the image that it was built on, here. */
+  parent?: string
   /** What of it went over the wire, latest last; the latest is `manifest` and `layers`. */
   distributed?: DistributedManifest[]
   /** Every blob that it needs. */
@@ -38,6 +40,8 @@ export interface ReferenceRecord {
 
 const IMAGE = 'image/'
 const REFERENCE = 'ref/'
+
+export const parentOf = ({ parent, configuration }: ImageRecord): string => parent ?? configuration.parent
 
 export const hexOf = (digest: string): string => digest.slice(digest.indexOf(':') + 1)
 
@@ -64,6 +68,11 @@ export class ImageCatalog {
 
   all(): ImageRecord[] {
     return [...this.images.values()]
+  }
+
+  /** Images that were built on this one. */
+  childrenOf(id: string): ImageRecord[] {
+    return this.all().filter(({ parent }) => parent === id)
   }
 
   get(id: string): ImageRecord | undefined {

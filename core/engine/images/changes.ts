@@ -72,13 +72,13 @@ function pairs(instruction: string, text: string): [key: string, value: string][
 
 const shellForm = (text: string): string[] => list(text) ?? ['/bin/sh', '-c', text]
 
-function setEnv(env: string[], key: string, value: string): string[] {
+export function setVariable(env: string[], key: string, value: string): string[] {
   const entry = `${key}=${value}`
   const at = env.findIndex((one) => one.startsWith(`${key}=`))
   return at < 0 ? [...env, entry] : env.with(at, entry)
 }
 
-function port(text: string): string {
+export function exposedPort(text: string): string {
   const match = /^([0-9]{1,5})(?:\/(tcp|udp|sctp))?$/.exec(text)
   if (match === null || Number(match[1]) > 65535 || Number(match[1]) < 1) throw invalidParameter(`invalid containerPort: ${text}`)
   return `${match[1]}/${match[2] ?? 'tcp'}`
@@ -138,13 +138,13 @@ export function applyChange(config: ImageRuntimeConfig, change: string): void {
       config.Entrypoint = shellForm(text)
       return
     case 'ENV':
-      for (const [key, value] of pairs(instruction, text)) config.Env = setEnv(config.Env, key, value)
+      for (const [key, value] of pairs(instruction, text)) config.Env = setVariable(config.Env, key, value)
       return
     case 'LABEL':
       config.Labels = { ...config.Labels, ...Object.fromEntries(pairs(instruction, text)) }
       return
     case 'EXPOSE':
-      for (const one of words(text)) config.ExposedPorts[port(one)] = {}
+      for (const one of words(text)) config.ExposedPorts[exposedPort(one)] = {}
       return
     case 'VOLUME':
       for (const one of list(text) ?? words(text)) config.Volumes[one] = {}

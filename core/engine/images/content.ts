@@ -104,6 +104,15 @@ export class ContentStore {
     return { file, digest: digester.digest(), size: digester.size }
   }
 
+  spoolBytes(bytes: Uint8Array, workspace: string): Promise<Ingested> {
+    return this.spool(
+      (async function* () {
+        yield bytes
+      })(),
+      workspace,
+    )
+  }
+
   /** Unavailable when the disk is all but full. To be asked every few megabytes. */
   async checkSpace(): Promise<void> {
     const { bavail, bsize } = await fs.statfs(this.root)
@@ -136,13 +145,7 @@ export class ContentStore {
   }
 
   async write(data: string | Uint8Array, workspace: string): Promise<Ingested> {
-    const bytes = typeof data === 'string' ? Buffer.from(data) : data
-    const ingested = await this.spool(
-      (async function* () {
-        yield bytes
-      })(),
-      workspace,
-    )
+    const ingested = await this.spoolBytes(typeof data === 'string' ? Buffer.from(data) : data, workspace)
     await this.adopt(ingested)
     return ingested
   }

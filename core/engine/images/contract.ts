@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream'
 import type { ImageDeleteResponseItem, ImageHistoryResponseItem, ImageInspect, ImageSummary } from '../../schema/engine-api.js'
+import type { ImageConfiguration, ImageRuntimeConfig } from './config.js'
+import type { DerivedImage } from './derive.js'
 import type { ImageExchange } from './exchange.js'
-import type { ImageRuntimeConfig } from './config.js'
 
 /** One message of a progress stream, as Docker's clients print it. */
 export interface ProgressMessage {
@@ -57,6 +58,12 @@ export interface Images {
     tar: Readable,
     options: { repo: string; tag: string; message: string; changes: string[]; platform: string; signal: AbortSignal },
   ): AsyncIterable<ProgressMessage>
+  /** The whole configuration, for those who build on it. */
+  configuration(reference: string): Promise<{ id: string; configuration: ImageConfiguration }>
+  /** One step on from an image, or from nothing. Answers the new image's id; it has no name. */
+  derive(parentId: string | undefined, derived: DerivedImage, signal: AbortSignal): Promise<string>
+  /** One of its layers (the lowest is 0) as a plain tar. */
+  layerOf(reference: string, index: number): Promise<Readable>
   tag(reference: string, repo: string, tag: string): Promise<void>
   remove(reference: string, options: { force: boolean; noPrune: boolean }): Promise<ImageDeleteResponseItem[]>
   /** Containers keep their image from being deleted. `containers` answers who uses an image id: set by the containers service. */

@@ -18,6 +18,8 @@ export interface NewImage {
   config: Ingested
   configuration: ImageConfiguration
   layers: Ingested[]
+  /** Id of the image that it was built on. */
+  parent?: string
 }
 
 async function isGzip(file: string): Promise<boolean> {
@@ -97,6 +99,7 @@ export class Installer {
         manifest: { mediaType: manifestType, digest: manifest.digest, size: manifest.size },
         layers,
         configuration,
+        ...(image.parent === undefined ? {} : { parent: image.parent }),
         blobs: [...files.keys(), manifest.digest],
         size: this.sizeOf(configuration),
         lastTagTime: names.length > 0 ? now : '',

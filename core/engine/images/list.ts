@@ -1,8 +1,9 @@
 import { parseDuration } from '../../base/duration.js'
+import { matchesGlob } from '../../base/glob.js'
 import { parseReference, repositoryOf } from '../../base/reference.js'
 import type { ImageSummary } from '../../schema/engine-api.js'
 import { invalidParameter } from '../../sdk/errors.js'
-import { familiar } from './catalog.js'
+import { familiar, parentOf } from './catalog.js'
 import type { ImageCatalog, ImageRecord } from './catalog.js'
 
 const known = new Set(['dangling', 'label', 'label!', 'reference', 'before', 'since', 'until'])
@@ -25,26 +26,6 @@ function hasLabel(image: ImageRecord, wanted: string): boolean {
   return Object.hasOwn(labels, key) && (equals < 0 || labels[key] === wanted.slice(equals + 1))
 }
 
-/** Go's path.Match without character classes: `*` stops at a slash. Not turned into a regular expression that a client could make slow. */
-function glob(pattern: string, text: string): boolean {
-  let [p, t, star, mark] = [0, 0, -1, 0]
-  while (t < text.length) {
-    const c = pattern[p]
-    if (c !== '*' && (c === text[t] || (c === '?' && text[t] !== '/'))) {
-      p++
-      t++
-    } else if (c === '*') {
-      star = p++
-      mark = t
-    } else if (star >= 0 && text[mark] !== '/') {
-      p = star + 1
-      t = ++mark
-    } else return false
-  }
-  while (pattern[p] === '*') p++
-  return p === pattern.length
-}
-
 /** `busybox`, `busybox:lat*`, `*\/thing`: matched against the name with and without its tag. */
 function matchesReference(name: string, pattern: string): boolean {
   const short = familiar(name)
@@ -54,7 +35,7 @@ function matchesReference(name: string, pattern: string): boolean {
     : colon > short.lastIndexOf('/')
       ? short.slice(0, colon)
       : short
-  return [short, repository, name].some((text) => glob(pattern, text))
+  return [short, repository, name].some((text) => matchesGlob(pattern, text))
 }
 
 /** Milliseconds; a duration counts back from now. */
@@ -83,7 +64,8 @@ export function namesOf(catalog: ImageCatalog, id: string): Names {
   }
 }
 
-export function listImages(catalog: ImageCatalog, filters: Filters, now: number): ImageSummary[] {
+/** Intermediate images are shown when `all` are asked for. */
+export function listImages(catalog: ImageCatalog, filters: Filters, now: number, all: boolean): ImageSummary[] {
   const unknown = Object.keys(filters).find((key) => !known.has(key))
   if (unknown !== undefined) throw invalidParameter(`invalid filter '${unknown}'`)
   const bare = dangling(filters)
@@ -91,10 +73,13 @@ export function listImages(catalog: ImageCatalog, filters: Filters, now: number)
   const [before, since] = [border('before'), border('since')]
   const untils = (filters['until'] ?? []).map((text) => until(text, now))
   const patterns = filters['reference'] ?? []
+  const parents = new Set(catalog.all().map(parentOf))
   const wanted = (image: ImageRecord): boolean => {
     const created = createdOf(image)
     const names = catalog.namesOf(image.id)
+    const intermediate = names.length === 0 && parents.has(image.id)
     return (
+      !(intermediate && (bare === true || !all)) &&
       (bare === undefined || bare === !names.some((name) => parseReference(name).tag !== undefined)) &&
       before.every((time) => created < time) &&
       since.every((time) => created > time) &&
@@ -115,7 +100,7 @@ export function listImages(catalog: ImageCatalog, filters: Filters, now: number)
       const labels = image.configuration.config.Labels
       return {
         Id: image.id,
-        ParentId: image.configuration.parent,
+        ParentId: parentOf(image),
         RepoTags: filtered(image, tags),
         RepoDigests: filtered(image, digests),
         Created: Math.floor(createdOf(image) / 1000),

@@ -33,7 +33,12 @@ function obstacle(image: ImageRecord, names: string[], force: boolean, usedBy: U
   const running = users.find((one) => one.running)
   if (running !== undefined)
     return unable(id, 'cannot be forced', `image is being used by running container ${shortId(running.containerId)}`)
-  if (force) return undefined
+  return force ? undefined : weakObstacle(image, names, users)
+}
+
+/** What force overcomes. */
+function weakObstacle(image: ImageRecord, names: string[], users: ReturnType<UsedBy>): Error | undefined {
+  const id = shortId(image.id)
   if (!isSingle(names)) return unable(id, 'must be forced', 'image is referenced in multiple repositories')
   const [stopped] = users
   if (stopped !== undefined) return unable(id, 'must be forced', `image is being used by stopped container ${shortId(stopped.containerId)}`)
@@ -47,6 +52,11 @@ export function planRemoval(catalog: ImageCatalog, text: string, force: boolean,
   if (byId) {
     const blocked = obstacle(image, names, force, usedBy)
     if (blocked !== undefined) throw blocked
+    if (catalog.childrenOf(image.id).length > 0) {
+      // Its names may go, where they are what was asked for to go.
+      if (names.length > 0 && force) return { image, unname: names, whole: false }
+      throw unable(shortId(image.id), 'cannot be forced', 'image has dependent child images')
+    }
     return { image, unname: names, whole: true }
   }
   const [user] = usedBy(image.id)
@@ -63,7 +73,14 @@ export function planRemoval(catalog: ImageCatalog, text: string, force: boolean,
   const unname = lastTag ? [name, ...siblings] : [name]
   if (unname.length < names.length) return { image, unname, whole: false }
   // A reference can always be taken away; the image stays for those that need it.
-  return { image, unname, whole: obstacle(image, [], force, usedBy) === undefined }
+  return { image, unname, whole: catalog.childrenOf(image.id).length === 0 && obstacle(image, [], force, usedBy) === undefined }
+}
+
+/** The image that goes with one that was removed: what it was built on, when nothing else needs that. */
+export function orphanedParent(catalog: ImageCatalog, removed: ImageRecord, usedBy: UsedBy): ImageRecord | undefined {
+  const parent = removed.parent === undefined ? undefined : catalog.get(removed.parent)
+  if (parent === undefined || catalog.namesOf(parent.id).length > 0 || catalog.childrenOf(parent.id).length > 0) return undefined
+  return usedBy(parent.id).length > 0 ? undefined : parent
 }
 
 export const untagged = (reference: string): { Untagged: string } => ({ Untagged: familiar(reference) })

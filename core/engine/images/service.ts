@@ -1,34 +1,36 @@
 import fs from 'node:fs/promises'
 import path from 'node:path'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { inject, injectable } from 'tsyringe'
 import { Digester } from '../../base/digest.js'
 import { shortId } from '../../base/ids.js'
 import { KeyedLock } from '../../base/keyed-lock.js'
 import { formatReference, parseReference, withDefaultTag } from '../../base/reference.js'
 import type { ImageDeleteResponseItem, ImageHistoryResponseItem, ImageInspect, ImageSummary } from '../../schema/engine-api.js'
-import { conflict, invalidParameter } from '../../sdk/errors.js'
+import { conflict, invalidParameter, notFound } from '../../sdk/errors.js'
 import { Events } from '../events/index.js'
 import { decompressed, Layers } from '../layers/index.js'
 import { Clock, EngineConfig, Logger, MetadataStore, Zstd } from '../ports/index.js'
 import type { LoggerPort } from '../ports/index.js'
 import { spoolArchive } from './archive.js'
-import { familiar, ImageCatalog } from './catalog.js'
+import { familiar, ImageCatalog, parentOf } from './catalog.js'
 import type { ImageRecord } from './catalog.js'
 import { applyChange, emptyConfig } from './changes.js'
 import { parseConfiguration } from './config.js'
+import type { ImageConfiguration } from './config.js'
 import { ContentStore } from './content.js'
 import type { Images, ProgressMessage, ResolvedImage } from './contract.js'
-import { commitImage } from './commit.js'
 import type { CommitRequest } from './contract.js'
 import { historyOf } from './history.js'
 import { ImageExchange, LOCK } from './exchange.js'
 import { checkConfigSize, indexEntries, Installer, ownerOf, topLayerOf } from './installer.js'
 import type { NewImage } from './installer.js'
+import { deriveImage } from './derive.js'
+import type { DerivedImage } from './derive.js'
 import { listImages, namesOf } from './list.js'
 import { hostArchitecture, planArchive } from './plan.js'
 import type { PlannedImage } from './plan.js'
-import { planRemoval, untagged } from './remove.js'
+import { orphanedParent, planRemoval, untagged } from './remove.js'
 import { chooseImages, saveArchive } from './save.js'
 import { measureImages } from './usage.js'
 
@@ -90,7 +92,7 @@ export class ImagesService implements Images {
 
   async list(options: { all: boolean; digests: boolean; filters: Record<string, string[]> }): Promise<ImageSummary[]> {
     await this.open()
-    return listImages(this.catalog, options.filters, this.clock.now())
+    return listImages(this.catalog, options.filters, this.clock.now(), options.all)
   }
 
   async count(): Promise<number> {
@@ -113,7 +115,7 @@ export class ImagesService implements Images {
       Id: image.id,
       RepoTags: tags,
       RepoDigests: digests,
-      Parent: configuration.parent,
+      Parent: parentOf(image),
       Comment: configuration.comment,
       Created: configuration.created,
       DockerVersion: configuration.dockerVersion,
@@ -231,12 +233,7 @@ export class ImagesService implements Images {
         history: [{ created, comment }],
       }
       const text = Buffer.from(JSON.stringify(json))
-      const blob = await this.content.spool(
-        (async function* () {
-          yield text
-        })(),
-        workspace,
-      )
+      const blob = await this.content.spoolBytes(text, workspace)
       const image: NewImage = { config: blob, configuration: parseConfiguration(text), layers: [layer] }
       const pins = this.layers.pin()
       try {
@@ -253,6 +250,37 @@ export class ImagesService implements Images {
     }
   }
 
+  async configuration(reference: string): Promise<{ id: string; configuration: ImageConfiguration }> {
+    await this.open()
+    const { image } = this.catalog.require(reference)
+    return { id: image.id, configuration: image.configuration }
+  }
+
+  async derive(parentId: string | undefined, derived: DerivedImage, signal: AbortSignal): Promise<string> {
+    await this.open()
+    const parent = parentId === undefined ? undefined : this.catalog.require(parentId).image
+    const gone = (): Error => notFound(`image ${parentId} was removed while another was built on it`)
+    return deriveImage(this.deriving(parent, [], gone), parent, derived, signal)
+  }
+
+  /** How a derived image becomes visible: while its parent is there, whose content is its own too. */
+  private deriving(parent: ImageRecord | undefined, names: string[], gone: () => Error): Parameters<typeof deriveImage>[0] {
+    const show = async (image: NewImage, workspace: string): Promise<void> => {
+      await this.locks.run(LOCK, async () => {
+        if (parent !== undefined && this.catalog.get(parent.id) === undefined) throw gone()
+        await this.show(image, names, workspace)
+      })
+    }
+    return { content: this.content, layers: this.layers, installer: this.installer, show }
+  }
+
+  async layerOf(reference: string, index: number): Promise<Readable> {
+    await this.open()
+    const layer = this.catalog.require(reference).image.layers[index]
+    if (layer === undefined) throw notFound(`image ${reference} has no layer ${index}`)
+    return Readable.from(decompressed(this.content.open(layer.digest) as AsyncIterable<Buffer>, this.zstd), { objectMode: false })
+  }
+
   async tag(reference: string, repo: string, tag: string): Promise<void> {
     await this.open()
     const name = tagName(repo, tag)
@@ -267,33 +295,48 @@ export class ImagesService implements Images {
 
   async remove(reference: string, options: { force: boolean; noPrune: boolean }): Promise<ImageDeleteResponseItem[]> {
     await this.open()
-    return (await this.locks.run(LOCK, () => this.removeLocked(reference, options.force))).removed
+    return (await this.locks.run(LOCK, () => this.removeLocked(reference, options.force, options.noPrune))).removed
   }
 
-  private async removeLocked(reference: string, force: boolean): Promise<{ removed: ImageDeleteResponseItem[]; freed: number }> {
-    const { image, unname, whole } = planRemoval(this.catalog, reference, force, (id) => this.usedBy(id))
+  private async removeLocked(
+    reference: string,
+    force: boolean,
+    noPrune: boolean,
+  ): Promise<{ removed: ImageDeleteResponseItem[]; freed: number }> {
+    const usedBy = (id: string): ReturnType<Images['usedBy']> => this.usedBy(id)
+    const { image, unname, whole } = planRemoval(this.catalog, reference, force, usedBy)
     const removed: ImageDeleteResponseItem[] = unname.map(untagged)
     let freed = 0
-    const top = topLayerOf(image.configuration)
-    const also = whole && top !== undefined ? this.layers.unrefer(top, ownerOf(image.id)) : []
-    try {
-      await this.catalog.commit({ drop: whole ? [image.id] : [], unname, also })
-    } catch (error) {
-      if (also.length > 0 && top !== undefined) this.layers.refer(top, ownerOf(image.id))
-      throw error
-    }
-    for (const _ of unname) this.publish(image, 'untag')
     if (whole) {
-      removed.push({ Deleted: image.id })
-      this.publish(image, 'delete')
-      for (const { id, size } of top === undefined ? [] : await this.layers.collect(top)) {
-        removed.push({ Deleted: `sha256:${id}` })
-        freed += size
+      for (let gone: ImageRecord | undefined = image; gone !== undefined;) {
+        const layers = await this.removeWhole(gone, gone === image ? unname : [])
+        removed.push({ Deleted: gone.id }, ...layers.map(({ id }) => ({ Deleted: `sha256:${id}` })))
+        freed += layers.reduce((sum, { size }) => sum + size, 0)
+        gone = noPrune ? undefined : orphanedParent(this.catalog, gone, usedBy)
       }
-      await this.dropContent(image)
+    } else {
+      await this.catalog.commit({ unname })
+      for (const _ of unname) this.publish(image, 'untag')
     }
     await this.writeIndex()
     return { removed, freed }
+  }
+
+  /** Takes away record and names in one batch, then what nothing else needs. Answers the layers that went. */
+  private async removeWhole(image: ImageRecord, unname: string[]): Promise<{ id: string; size: number }[]> {
+    const top = topLayerOf(image.configuration)
+    const also = top === undefined ? [] : this.layers.unrefer(top, ownerOf(image.id))
+    try {
+      await this.catalog.commit({ drop: [image.id], unname, also })
+    } catch (error) {
+      if (top !== undefined) this.layers.refer(top, ownerOf(image.id))
+      throw error
+    }
+    for (const _ of unname) this.publish(image, 'untag')
+    this.publish(image, 'delete')
+    const layers = top === undefined ? [] : await this.layers.collect(top)
+    await this.dropContent(image)
+    return layers
   }
 
   async commit(request: CommitRequest): Promise<{ id: string; name: string | undefined }> {
@@ -305,19 +348,12 @@ export class ImagesService implements Images {
       throw conflict(`cannot commit: the image ${imageId} of the container was removed; docker export the container instead`)
     for (const instruction of instructions.flatMap((text) => text.split('\n')).filter((text) => text.trim() !== ''))
       applyChange(config, instruction)
-    const { os = 'linux', architecture = hostArchitecture, variant = '' } = parent?.configuration ?? {}
-    const show = async (image: NewImage, workspace: string): Promise<void> => {
-      await this.locks.run(LOCK, async () => {
-        // Its content is the new image's too.
-        if (parent !== undefined && this.catalog.get(parent.id) === undefined)
-          throw conflict(`cannot commit: the image ${imageId} of the container was removed meanwhile`)
-        await this.show(image, name === undefined ? [] : [name], workspace)
-      })
-    }
-    const parts = { content: this.content, layers: this.layers, installer: this.installer, show }
+    const gone = (): Error => conflict(`cannot commit: the image ${imageId} of the container was removed meanwhile`)
+    const parts = this.deriving(parent, name === undefined ? [] : [name], gone)
     const created = this.clock.timestamp()
-    const platform = { os, architecture, variant }
-    const id = await commitImage(parts, { parent, changes, config, author, comment, createdBy, created, platform, signal })
+    const said = { ...(author === '' ? {} : { author }), ...(comment === '' ? {} : { comment }) }
+    const history = { created, created_by: createdBy, ...said }
+    const id = await deriveImage(parts, parent, { config, author, comment, created, history, layer: changes }, signal)
     return { id, name: name === undefined ? undefined : familiar(name) }
   }
 
@@ -333,14 +369,14 @@ export class ImagesService implements Images {
     const unknown = Object.keys(filters).find((key) => !['dangling', 'label', 'label!', 'until'].includes(key))
     if (unknown !== undefined) throw invalidParameter(`invalid filter '${unknown}'`)
     const { dangling = ['true'], ...rest } = filters
-    const onlyBare = listImages(this.catalog, { ...rest, dangling }, this.clock.now())
-    const chosen = /^(0|f|false)$/i.test(dangling[0] ?? '') ? listImages(this.catalog, rest, this.clock.now()) : onlyBare
+    const onlyBare = listImages(this.catalog, { ...rest, dangling }, this.clock.now(), false)
+    const chosen = /^(0|f|false)$/i.test(dangling[0] ?? '') ? listImages(this.catalog, rest, this.clock.now(), false) : onlyBare
     const deleted: ImageDeleteResponseItem[] = []
     let reclaimed = 0
     for (const { Id = '' } of chosen) {
       await this.locks.run(LOCK, async () => {
         if (this.catalog.get(Id) === undefined || this.usedBy(Id).length > 0) return
-        const { removed, freed } = await this.removeLocked(Id, true)
+        const { removed, freed } = await this.removeLocked(Id, true, false)
         deleted.push(...removed)
         reclaimed += freed
       })
@@ -352,7 +388,7 @@ export class ImagesService implements Images {
   async usage(): Promise<{ LayersSize: number; Images: ImageSummary[] }> {
     await this.open()
     const { layersSize, images } = measureImages(this.catalog, this.layers, (id) => this.usedBy(id))
-    const list = listImages(this.catalog, {}, this.clock.now()).map((summary): ImageSummary => {
+    const list = listImages(this.catalog, {}, this.clock.now(), false).map((summary): ImageSummary => {
       const usage = images.get(summary.Id ?? '')
       return { ...summary, SharedSize: usage?.shared ?? 0, Containers: usage?.containers ?? 0 }
     })

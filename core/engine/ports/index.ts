@@ -135,6 +135,19 @@ export const Mounter = Symbol.for('tsd.Mounter')
 export const Archiver = Symbol.for('tsd.Archiver')
 export type { Logger as LoggerPort, Spawner as SpawnerPort, Mounter as MounterPort, Archiver as ArchiverPort } from '../../sdk/ports.js'
 
+export const Trees = Symbol.for('tsd.Trees')
+export type { GatheredItem, Located, TreeDirectory, Trees as TreesPort } from '../../sdk/trees.js'
+
+/** Files fetched over http and https. */
+export interface Downloads {
+  /** Writes what a URL answers to a new file. More than `limit` bytes, and answers other than 200, are errors. */
+  fetch(
+    url: string,
+    file: string,
+    options: { limit: number; signal: AbortSignal },
+  ): Promise<{ digest: string; size: number; lastModified: Date | undefined }>
+}
+export const Downloads = Symbol.for('tsd.Downloads')
 /** Unpacks Zstandard. NotImplemented, with the way out, on a machine that cannot. */
 export interface Zstd {
   decompress(source: AsyncIterable<Uint8Array>): AsyncIterable<Buffer>

@@ -1,6 +1,7 @@
 import { inject, injectable } from 'tsyringe'
 import { messageOf } from '../../sdk/errors.js'
 import type { Logger } from '../../sdk/ports.js'
+import { Builds } from '../builds/index.js'
 import { Containers } from '../containers/index.js'
 import { Execs } from '../execs/index.js'
 import { Images } from '../images/index.js'
@@ -16,6 +17,7 @@ export class Restore {
     @inject(Layers) private readonly layers: Layers,
     @inject(Volumes) private readonly volumes: Volumes,
     @inject(Containers) private readonly containers: Containers,
+    @inject(Builds) private readonly builds: Builds,
     @inject(Execs) private readonly execs: Execs,
     @inject(LoggerToken) private readonly logger: Logger,
   ) {}
@@ -26,6 +28,7 @@ export class Restore {
     await this.layers.reconcile(new Set(this.containers.ids()))
     await this.execs.restore()
     await this.volumes.restore((owner) => this.containers.isLive(owner))
+    await this.builds.reconcile()
   }
 
   /** After the API is served: starts what restart policies ask for, and leftovers nobody waits for. */

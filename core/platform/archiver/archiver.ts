@@ -1,10 +1,11 @@
 import type { Readable } from 'node:stream'
 import type { Archiver, PackOptions, UnpackOptions } from '../../sdk/ports.js'
+import type { GatherOptions, Located, Trees } from '../../sdk/trees.js'
 import { WorkerPool, type PoolSettings } from './pool.js'
 import type { Job } from './protocol.js'
 
 /** Tar in and out of directories in worker processes, which are started on first use and end when they have nothing to do. */
-export class WorkerArchiver implements Archiver {
+export class WorkerArchiver implements Archiver, Trees {
   private readonly pool: WorkerPool
 
   constructor(settings: Partial<PoolSettings> = {}) {
@@ -61,6 +62,27 @@ export class WorkerArchiver implements Archiver {
 
   async size(path: string): Promise<number> {
     return ((await this.pool.run({ kind: 'size', path })) as { size: number }).size
+  }
+
+  async locate(root: string, path: string): Promise<Located> {
+    return (await this.pool.run({ kind: 'locate', root, path })) as Located
+  }
+
+  async match(root: string, patterns: string[]): Promise<{ name: string; place: Located }[][]> {
+    return (await this.pool.run({ kind: 'match', root, patterns })) as { name: string; place: Located }[][]
+  }
+
+  async read(root: string, path: string, limit: number): Promise<Buffer | undefined> {
+    const { content } = (await this.pool.run({ kind: 'read', root, path, limit })) as { content?: string }
+    return content === undefined ? undefined : Buffer.from(content, 'base64')
+  }
+
+  gather(root: string, { signal, ...options }: GatherOptions & { signal?: AbortSignal }): Readable {
+    return this.pool.stream({ kind: 'gather', root, options }, signal)
+  }
+
+  async digest(root: string, { signal, ...options }: GatherOptions & { signal?: AbortSignal }): Promise<string> {
+    return ((await this.pool.run({ kind: 'digest', root, options }, { signal })) as { digest: string }).digest
   }
 
   /** Ends idle workers; those at work end with the daemon. */

@@ -27,12 +27,15 @@ const travels = (name: string): boolean =>
 export class Packer {
   private readonly emit: (data: Buffer) => void
   private readonly overlay: boolean
+  private readonly adjust: (entry: TarEntry) => void
   private readonly firstNames = new Map<string, string>()
   private readonly buffer = Buffer.allocUnsafe(1 << 16)
 
-  constructor(emit: (data: Buffer) => void, overlay: boolean) {
+  /** `adjust` may change an entry before it is packed. */
+  constructor(emit: (data: Buffer) => void, overlay: boolean, adjust: (entry: TarEntry) => void = () => undefined) {
     this.emit = emit
     this.overlay = overlay
+    this.adjust = adjust
   }
 
   /** Everything below `root`. */
@@ -57,12 +60,13 @@ export class Packer {
     this.emit(trailer)
   }
 
-  private add({ dir, name, path, stat }: Visit): void {
+  add({ dir, name, path, stat }: Visit): void {
     if (this.overlay && isWhiteout(stat)) return this.whiteout(path, stat)
     const type = typeOf.get(stat.mode & S_IFMT)
     // Sockets have no place in an archive.
     if (type === undefined) return
     const entry = this.entryOf(type, path, stat)
+    this.adjust(entry)
     if (stat.nlink > 1 && type !== 'directory') {
       const inode = `${stat.dev} ${stat.ino}`
       const first = this.firstNames.get(inode)

@@ -1,6 +1,7 @@
 // What the daemon and its archive worker say to each other: frames of one type byte, a length and a payload, both ways.
 import type { WhiteoutFormat } from '../../sdk/ports.js'
 import type { ErrorCategory } from '../../sdk/errors.js'
+import type { GatherOptions } from '../../sdk/trees.js'
 
 export type Job =
   | { kind: 'unpack'; root: string; whiteouts: WhiteoutFormat; maxBytes: number; maxEntries: number; sync: boolean }
@@ -9,6 +10,11 @@ export type Job =
   | { kind: 'copy'; from: string; into: string }
   | { kind: 'remove'; path: string }
   | { kind: 'size'; path: string }
+  | { kind: 'locate'; root: string; path: string }
+  | { kind: 'match'; root: string; patterns: string[] }
+  | { kind: 'read'; root: string; path: string; limit: number }
+  | { kind: 'gather'; root: string; options: GatherOptions }
+  | { kind: 'digest'; root: string; options: GatherOptions }
   | { kind: 'stat-in'; place: Place; path: string }
   | { kind: 'pack-in'; place: Place; path: string }
   | { kind: 'export-in'; place: Place }

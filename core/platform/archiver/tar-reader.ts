@@ -216,13 +216,14 @@ export class TarReader {
   }
 
   private skip(): void {
-    let rest = this.body + this.padding
-    while (rest > 0) {
+    while (this.read() !== undefined);
+    for (let rest = this.padding; rest > 0;) {
       const piece = this.take(rest)
-      if (piece === undefined) throw new TarError('the archive is truncated')
+      // The docker CLI ends a context without it.
+      if (piece === undefined) break
       rest -= piece.length
     }
-    this.body = this.padding = 0
+    this.padding = 0
   }
 
   /** Up to `limit` bytes of what is at hand, at least one. */

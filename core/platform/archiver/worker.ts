@@ -12,6 +12,7 @@ import { inPlace, PlaceGone, settle, type Home } from './enter.js'
 import { Packer } from './pack.js'
 import { CHUNK, frame, HEADER, header, PLACE_GONE } from './protocol.js'
 import type { Failure, Job } from './protocol.js'
+import { digestOfSelection, expand, gather, locate, readWhole } from './select.js'
 import { MissingPath, NotAllowed, packResource, ResourceUnpacker, statResource } from './resource.js'
 import { TarError } from './tar-reader.js'
 import { codeOf, isDirectory, removeAt } from './tree.js'
@@ -211,6 +212,17 @@ function pack(home: Home, job: Job & { kind: 'pack' }): unknown {
   return {}
 }
 
+/** What a tree's content is guilty of is no fault of the system. */
+function selecting<T>(home: Home, job: Job & { root: string }, select: (fd: number) => T): T {
+  return inside(home, job.root, (fd) => {
+    try {
+      return select(fd)
+    } catch (error) {
+      throw error instanceof TarError ? new JobError('InvalidParameter', error.message) : error
+    }
+  })
+}
+
 function packIn(home: Home, job: Job & { kind: 'pack-in' }): unknown {
   const output = new Output()
   inPlace(home, job.place, (root) => packResource(root, job.path, output.write))
@@ -329,6 +341,23 @@ function run(home: Home, job: Job, input: Input): unknown {
       return remove(job.path)
     case 'size':
       return size(job.path)
+    case 'locate':
+      return selecting(home, job, (fd) => locate(fd, job.path))
+    case 'match':
+      return selecting(home, job, (fd) =>
+        job.patterns.map((pattern) => expand(fd, pattern).map((name) => ({ name, place: locate(fd, name) }))),
+      )
+    case 'read':
+      return selecting(home, job, (fd) => ({ content: readWhole(fd, job.path, job.limit)?.toString('base64') }))
+    case 'gather':
+      return selecting(home, job, (fd) => {
+        const output = new Output()
+        gather(fd, job.options, output.write)
+        output.flush()
+        return {}
+      })
+    case 'digest':
+      return selecting(home, job, (fd) => ({ digest: digestOfSelection(fd, job.options) }))
     case 'stat-in':
       return inPlace(home, job.place, (root) => statResource(root, job.path))
     case 'pack-in':
