@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { constants, readFileSync } from 'node:fs'
+import { open, readFile } from 'node:fs/promises'
+import { invalidParameter } from '../../sdk/errors.js'
 import type { ShimFile } from '../../sdk/ports.js'
 import type { ContainersContext } from './context.js'
 import { containerDir } from './context.js'
@@ -86,22 +87,62 @@ export function nameFiles(ctx: ContainersContext, container: Container): ShimFil
   ]
 }
 
+/** The container's own names at its addresses. */
+function ownLines(container: Container, addresses: readonly string[]): string[] {
+  const { Hostname: hostname = '', Domainname: domain } = container.record.config
+  return addresses.map((address) => `${address}\t${domain ? `${hostname}.${domain} ` : ''}${hostname}`)
+}
+
+/** A container that writes more than this into its own hosts file keeps it as it is. */
+const mostHosts = 1 << 20
+
+/** Lines of a running container's hosts file. In place, because the file is bound into the container, which may have written to it. */
+export async function changeHosts(
+  ctx: ContainersContext,
+  container: Container,
+  change: { add: readonly string[]; remove: readonly string[] },
+): Promise<void> {
+  if (change.add.length + change.remove.length === 0) return
+  const path = hostFilePaths(ctx, container.id).hosts
+  await rewriteInPlace(path, (text) => {
+    const gone = new Set(ownLines(container, change.remove))
+    const lines = text.split('\n').filter((line) => !gone.has(line))
+    while (lines.at(-1) === '') lines.pop()
+    return `${[...lines, ...ownLines(container, change.add)].join('\n')}\n`
+  })
+}
+
+async function rewriteInPlace(path: string, change: (text: string) => string): Promise<void> {
+  const file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  try {
+    const { size } = await file.stat()
+    if (size > mostHosts) throw invalidParameter(`${path} has ${size} bytes: it is left as it is`)
+    const buffer = Buffer.alloc(size)
+    const { bytesRead } = await file.read(buffer, 0, size, 0)
+    const text = buffer.toString('utf8', 0, bytesRead)
+    const changed = change(text)
+    if (changed === text) return
+    await file.write(changed, 0)
+    await file.truncate(Buffer.byteLength(changed))
+  } finally {
+    await file.close()
+  }
+}
+
 /** hosts, once the container's addresses are known. */
 export async function hostsFile(
   ctx: ContainersContext,
   container: Container,
   network: { addresses: string[]; gateway: string; ownNetns: boolean },
 ): Promise<ShimFile> {
-  const { config, hostConfig } = container.record
-  const hostname = config.Hostname ?? ''
-  const domain = config.Domainname ? `${hostname}.${config.Domainname} ` : ''
+  const { hostConfig } = container.record
   const base = network.ownNetns
     ? standardHosts
     : (await readFile('/etc/hosts', 'utf8').catch(() => standardHosts.join('\n'))).trimEnd().split('\n')
   const hosts = [
     ...base,
     ...extraHosts(hostConfig.ExtraHosts ?? [], network.gateway || '127.0.0.1'),
-    ...network.addresses.map((address) => `${address}\t${domain}${hostname}`),
+    ...ownLines(container, network.addresses),
   ]
   return { path: hostFilePaths(ctx, container.id).hosts, content: `${hosts.join('\n')}\n` }
 }

@@ -172,11 +172,37 @@ export class Endpoints {
     if (!active) return undefined
     this.#joining.delete(endpoint.endpointId)
     this.#active.set(endpoint.endpointId, active)
-    const { containerId, containerName } = active
+    this.#record(active)
+    return active
+  }
+
+  #record({ owner, containerId, containerName, endpoint }: ActiveEndpoint): void {
     // The plan is done and never carried out again.
     const stored: Endpoint = { ...endpoint, join: { ...endpoint.join, host: [], container: [] } }
     this.ledger.fact(owner, [{ kind: 'endpoint', key: endpoint.endpointId, data: { containerId, containerName, endpoint: stored } }])
-    return active
+  }
+
+  /** The ledger names the ports with both endpoints until they have moved. */
+  async movePorts(from: Endpoint, to: Endpoint, owner: string): Promise<void> {
+    const ports = from.publishedPorts
+    if (ports.length === 0) return
+    this.ledger.intend(
+      owner,
+      ports.map((port) => ({ kind: 'port', key: portKey(to.endpointId, port), data: { port } })),
+    )
+    await this.#network(from.driver, async (driver) => driver.publish?.(from.networkId, from.endpointId, []))
+    from.publishedPorts = []
+    for (const port of ports) this.#ports.adopt(port, to.endpointId)
+    this.ledger.released(
+      owner,
+      ports.map((port) => ({ kind: 'port', key: portKey(from.endpointId, port) })),
+    )
+    to.publishedPorts = ports
+    await this.#network(to.driver, async (driver) => driver.publish?.(to.networkId, to.endpointId, ports))
+    for (const { endpointId } of [from, to]) {
+      const active = this.#active.get(endpointId)
+      if (active) this.#record(active)
+    }
   }
 
   /** Answers what was shown in network inspect, if it was. What a driver out of reach holds stays in the ledger. */

@@ -1,2 +1,9 @@
-export { Networks, type Endpoint, type EndpointRequest, type NetworkCreateRequest, type PortRequest } from './contract.js'
+export {
+  Networks,
+  type Endpoint,
+  type EndpointRequest,
+  type NetworkCreateRequest,
+  type NetworkFacts,
+  type PortRequest,
+} from './contract.js'
 export { NetworksService } from './service.js'

@@ -7,7 +7,7 @@ import type { IpamDriver } from '../../sdk/kinds/ipam.js'
 import type { NetworkDriver } from '../../sdk/kinds/network.js'
 import { Events } from '../events/index.js'
 import { Clock, Drivers, EngineConfig, Logger, MetadataStore, RunLedger, type LoggerPort } from '../ports/index.js'
-import type { Endpoint, EndpointRequest, NetworkCreateRequest, Networks } from './contract.js'
+import type { Endpoint, EndpointRequest, NetworkCreateRequest, NetworkFacts, Networks } from './contract.js'
 import { withDriver } from './drivers.js'
 import { Endpoints, refuseTwice } from './endpoints.js'
 import { checkFilters, listFilters, matches, pruneFilters, untilOf, type Filters } from './filters.js'
@@ -55,10 +55,11 @@ export class NetworksService implements Networks {
     return describe(record, this.endpointsOf.of(record.id))
   }
 
-  async resolve(reference: string): Promise<{ id: string; name: string; driver: string }> {
+  async resolve(reference: string): Promise<NetworkFacts> {
     await this.records.load()
-    const { id, name, driver } = this.records.resolve(reference)
-    return { id, name, driver }
+    const { id, name, driver, internal, options } = this.records.resolve(reference)
+    const interfacePrefix = options['com.docker.network.container_iface_prefix'] || 'eth'
+    return { id, name, driver, internal, userDefined: !isPredefined(name), interfacePrefix }
   }
 
   async create(request: NetworkCreateRequest): Promise<NetworkCreateResponse> {
@@ -187,6 +188,10 @@ export class NetworksService implements Networks {
   private publish(action: string, endpoint: Endpoint, containerId: string): void {
     const attributes = { container: containerId, name: endpoint.networkName, type: endpoint.driver }
     this.events.publish('network', action, endpoint.networkId, attributes)
+  }
+
+  async movePorts(from: Endpoint, to: Endpoint, owner: string): Promise<void> {
+    await this.endpointsOf.movePorts(from, to, owner)
   }
 
   async disconnect(networkId: string, endpointId: string, owner: string): Promise<void> {

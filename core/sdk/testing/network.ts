@@ -118,6 +118,23 @@ export function testNetworkDriver(register: RegisterTest, make: () => Promise<Ne
     await (await subject.driver()).deleteNetwork(id('1'))
   })
 
+  test('ports can be published and taken back while an endpoint lives, each twice', async (subject) => {
+    const { publish } = await subject.driver()
+    if (!publish) return
+    await (await subject.driver()).createNetwork(subject.spec(id('1')))
+    await endpoint(subject, 0)
+    await (await subject.driver()).join(request(subject, 0))
+    const { endpointId } = request(subject, 0)
+    const port = { protocol: 'tcp' as const, containerPort: 80, hostIp: '', hostPort: 28_080 }
+    for (const ports of [[port], [port], [], []]) await (await subject.driver()).publish?.(id('1'), endpointId, ports)
+    await (await subject.driver()).publish?.(id('1'), endpointId, [port])
+    await (await subject.driver()).leave(id('1'), endpointId)
+    await (await subject.driver()).deleteEndpoint(id('1'), endpointId)
+    const gone = await subject.driver()
+    if (strict) await refused(gone.publish?.(id('1'), endpointId, [port]) ?? Promise.resolve(), 'NotFound')
+    await (await subject.driver()).deleteNetwork(id('1'))
+  })
+
   test('two endpoints have links of their own', async (subject) => {
     await (await subject.driver()).createNetwork(subject.spec(id('1')))
     await endpoint(subject, 0)

@@ -19,6 +19,7 @@ import {
 import { forgetForeignForwards, passForeignForwards } from './foreign.js'
 import type { Helper } from './helper.js'
 import { ensureBridge, isMissing, isUnsupported, LinkReaper, macOf, macOfAddress, removeBridge } from './links.js'
+import { checkEndpointOptions, interfaceSysctls } from './endpoint-options.js'
 import { type BridgeNetwork, isIPv4, overlaps, readSpec } from './options.js'
 import { addAll, addTable, networkElements, portElements, tableName } from './ruleset.js'
 import { type BridgeEndpoint, BridgeState } from './state.js'
@@ -152,11 +153,7 @@ export class BridgeNetworks implements NetworkDriver {
     const network = this.#network(spec.networkId)
     if (spec.addressIPv6) throw notImplemented(`network ${network.name}: the bridge driver has no IPv6 yet`)
     if (!spec.address) throw invalidParameter(`network ${network.name}: an endpoint of a bridge needs an IPv4 address from its IPAM driver`)
-    for (const key of Object.keys(spec.options)) {
-      if (!key.startsWith('com.docker.network.endpoint.')) {
-        throw invalidParameter(`endpoint option ${key} is not known to the bridge driver`)
-      }
-    }
+    checkEndpointOptions(spec.options)
     if (!spec.macAddress) return { macAddress: macOfAddress(spec.address) }
     if (((macBytes(spec.macAddress)[0] ?? 1) & 1) === 1) {
       throw invalidParameter(`invalid MAC address ${spec.macAddress}: it is a multicast address`)
@@ -222,10 +219,25 @@ export class BridgeNetworks implements NetworkDriver {
       { op: 'up', link: 'lo' },
       { op: 'address', link: request.interfaceName, address: request.address },
       { op: 'up', link: request.interfaceName },
+      ...interfaceSysctls(request.options, request.interfaceName),
     ]
     const via = gateway.join('.')
     if (routed) container.push({ op: 'route', link: request.interfaceName, destination: 'default', gateway: via })
     return { host, container, links: [link], gateway: network.internal ? '' : via, gatewayIPv6: '' }
+  }
+
+  async publish(networkId: string, endpointId: string, published: PublishedPort[]): Promise<void> {
+    const before = this.#state.endpoints.get(endpointId)
+    if (!before) throw notFound(`endpoint ${endpointId} not found by the bridge driver: it has to join first`)
+    const ports = this.#bindings(this.#network(networkId), published)
+    await this.#unpublish(before)
+    const endpoint = { ...before, ports }
+    this.#state.endpoints.put(endpointId, endpoint)
+    const elements = portElements(endpoint.address, ports)
+    if (elements.length > 0) {
+      const batch = addAll(new NftBatch('ip', this.#table), elements)
+      await requestNft(batch.bytes(), batch.names)
+    }
   }
 
   async leave(_networkId: string, endpointId: string, options: { live?: boolean } = {}): Promise<void> {

@@ -115,6 +115,23 @@ export function readSpec(spec: NetworkSpec, defaultBridge: string): BridgeNetwor
       case 'com.docker.network.container_iface_prefix':
         interfaceNameOption(key, `${value}0`)
         break
+      case `${BRIDGE}gateway_mode_ipv4`:
+      case `${BRIDGE}gateway_mode_ipv6`:
+        // The way that dockerd takes without the option, and the only one here.
+        if (value !== 'nat' && value !== '')
+          throw notImplemented(`network option ${key}=${value} is not supported: leave it out, or use nat`)
+        break
+      case `${BRIDGE}inhibit_ipv4`:
+        if (bool(key, value))
+          throw notImplemented(`network option ${key} is not supported: leave it out, the bridge has the gateway's address`)
+        break
+      case `${BRIDGE}trusted_host_interfaces`:
+        if (value !== '') throw notImplemented(`network option ${key} is not supported: publish the ports that are to be reached`)
+        break
+      case 'com.docker.network.host_ipv4':
+      case 'com.docker.network.host_ipv6':
+        if (value !== '') throw notImplemented(`network option ${key} is not supported: connections leave with the address of their route`)
+        break
       default:
         throw invalidParameter(
           `network option ${key} is not known to the bridge driver; it knows ${BRIDGE}{name,enable_icc,enable_ip_masquerade,host_binding_ipv4}, ` +
