@@ -20,6 +20,7 @@ import type { DaemonLogger } from '../platform/logger.js'
 import { LevelMetadataStore } from '../platform/metadata-store.js'
 import { HelperMounter } from '../platform/mounter.js'
 import { PidFile } from '../platform/pidfile.js'
+import { KernelNamespaceSockets } from '../platform/namespace-sockets.js'
 import { HelperNetworkNamespaces } from '../platform/network-namespaces.js'
 import { ShimSpawner } from '../platform/spawner.js'
 import { Disposables } from '../base/disposables.js'
@@ -124,6 +125,7 @@ async function assemble(daemonConfig: DaemonConfig, logger: DaemonLogger, timing
     shims: spawner,
     spawner,
     netns: new HelperNetworkNamespaces(spawner),
+    sockets: new KernelNamespaceSockets(),
     mounter,
     archiver,
     clock,

@@ -13,6 +13,7 @@ import { Execs, ExecService } from '../engine/execs/index.js'
 import { Images, ImagesService } from '../engine/images/index.js'
 import { Layers, LayerStore } from '../engine/layers/index.js'
 import { Logs, LogsService } from '../engine/logs/index.js'
+import { Names, NamesService } from '../engine/names/index.js'
 import { Networks, NetworksService } from '../engine/networks/index.js'
 import {
   Archiver,
@@ -25,6 +26,7 @@ import {
   MetadataStore,
   Mounter,
   type MounterPort,
+  NamespaceSockets,
   NetworkNamespaces,
   RunLedger,
   Shims,
@@ -48,6 +50,7 @@ export interface Foundations {
   shims: Shims
   spawner: SpawnerPort
   netns: NetworkNamespaces
+  sockets: NamespaceSockets
   mounter: MounterPort
   archiver: ArchiverPort
   clock: Clock
@@ -74,6 +77,7 @@ export function wire(foundations: Foundations): Engine {
   value(Shims, foundations.shims)
   value(Spawner, foundations.spawner)
   value(NetworkNamespaces, foundations.netns)
+  value(NamespaceSockets, foundations.sockets)
   value(Mounter, foundations.mounter)
   value(Archiver, foundations.archiver)
   value(Clock, foundations.clock)
@@ -84,6 +88,7 @@ export function wire(foundations: Foundations): Engine {
   service(Images, ImagesService)
   service(Volumes, VolumesService)
   service(Networks, NetworksService)
+  service(Names, NamesService)
   service(Logs, LogsService)
   service(Containers, ContainerService)
   service(Execs, ExecService)

@@ -1,10 +1,11 @@
-import { constants, readFileSync } from 'node:fs'
+import { constants } from 'node:fs'
 import { open, readFile } from 'node:fs/promises'
 import { invalidParameter } from '../../sdk/errors.js'
 import type { ShimFile } from '../../sdk/ports.js'
 import type { ContainersContext } from './context.js'
 import { containerDir } from './context.js'
 import type { Container } from './container.js'
+import { resolvConfOf } from './resolv-conf.js'
 
 export interface HostFiles {
   hosts: string
@@ -15,23 +16,6 @@ export interface HostFiles {
 export const hostFilePaths = (ctx: ContainersContext, id: string): HostFiles => {
   const dir = containerDir(ctx, id)
   return { hosts: `${dir}/hosts`, hostname: `${dir}/hostname`, resolvConf: `${dir}/resolv.conf` }
-}
-
-let cachedResolv: { at: number; text: string } | undefined
-const resolvConfMs = 1_000
-
-/** Read at most once a second: it is asked for at every start and seldom changes. */
-function hostResolvConf(): string {
-  const now = Date.now()
-  if (cachedResolv && now - cachedResolv.at < resolvConfMs) return cachedResolv.text
-  let text = ''
-  try {
-    text = readFileSync('/etc/resolv.conf', 'utf8')
-  } catch {
-    // A host without one resolves nothing; its containers get the default servers.
-  }
-  cachedResolv = { at: now, text }
-  return text
 }
 
 const standardHosts = [
@@ -52,39 +36,18 @@ function extraHosts(pairs: string[], gateway: string): string[] {
   })
 }
 
-/** The host's resolv.conf for a container: options of the container or daemon win, loopback servers are useless inside. */
-export function resolvConf(host: string, wanted: { dns: string[]; search: string[]; options: string[] }, ownNetns: boolean): string {
-  const lines = host.split('\n').map((line) => line.trim())
-  const values = (keyword: string): string[] =>
-    lines.filter((line) => line.startsWith(`${keyword} `) || line.startsWith(`${keyword}\t`)).flatMap((line) => line.split(/\s+/).slice(1))
-  let servers = wanted.dns
-  if (servers.length === 0) {
-    servers = values('nameserver').filter((address) => !ownNetns || !(address.startsWith('127.') || address === '::1'))
-    if (servers.length === 0 && ownNetns) servers = ['8.8.8.8', '8.8.4.4']
-  }
-  const search = wanted.search.length > 0 ? wanted.search.filter((domain) => domain !== '.') : values('search')
-  const options = wanted.options.length > 0 ? wanted.options : values('options')
-  const out = servers.map((address) => `nameserver ${address}`)
-  if (search.length > 0) out.push(`search ${search.join(' ')}`)
-  if (options.length > 0) out.push(`options ${options.join(' ')}`)
-  return `${out.join('\n')}\n`
+/** hostname and resolv.conf, which depend on no address. */
+export function nameFiles(ctx: ContainersContext, container: Container, options: { ownServer: boolean }): ShimFile[] {
+  const files = hostFilePaths(ctx, container.id)
+  return [
+    { path: files.hostname, content: `${container.record.config.Hostname ?? ''}\n` },
+    { path: files.resolvConf, content: resolvConfOf(ctx, container, options) },
+  ]
 }
 
-const firstOf = (...lists: (string[] | null | undefined)[]): string[] => lists.find((list) => list && list.length > 0) ?? []
-
-/** hostname and resolv.conf, which depend on no address. */
-export function nameFiles(ctx: ContainersContext, container: Container): ShimFile[] {
-  const { config, hostConfig } = container.record
-  const files = hostFilePaths(ctx, container.id)
-  const wanted = {
-    dns: firstOf(hostConfig.Dns, ctx.config.dns),
-    search: firstOf(hostConfig.DnsSearch, ctx.config.dnsSearch),
-    options: firstOf(hostConfig.DnsOptions, ctx.config.dnsOptions),
-  }
-  return [
-    { path: files.hostname, content: `${config.Hostname ?? ''}\n` },
-    { path: files.resolvConf, content: resolvConf(hostResolvConf(), wanted, hostConfig.NetworkMode !== 'host') },
-  ]
+/** A file that the container has changed is its own. */
+export async function replaceResolvConf(ctx: ContainersContext, container: Container, before: string, after: string): Promise<void> {
+  await rewriteInPlace(hostFilePaths(ctx, container.id).resolvConf, (text) => (text === before ? after : text))
 }
 
 /** The container's own names at its addresses. */
@@ -93,8 +56,8 @@ function ownLines(container: Container, addresses: readonly string[]): string[] 
   return addresses.map((address) => `${address}\t${domain ? `${hostname}.${domain} ` : ''}${hostname}`)
 }
 
-/** A container that writes more than this into its own hosts file keeps it as it is. */
-const mostHosts = 1 << 20
+/** A container that writes more than this into such a file keeps it as it is. */
+const mostBytes = 1 << 20
 
 /** Lines of a running container's hosts file. In place, because the file is bound into the container, which may have written to it. */
 export async function changeHosts(
@@ -116,7 +79,7 @@ async function rewriteInPlace(path: string, change: (text: string) => string): P
   const file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   try {
     const { size } = await file.stat()
-    if (size > mostHosts) throw invalidParameter(`${path} has ${size} bytes: it is left as it is`)
+    if (size > mostBytes) throw invalidParameter(`${path} has ${size} bytes: it is left as it is`)
     const buffer = Buffer.alloc(size)
     const { bytesRead } = await file.read(buffer, 0, size, 0)
     const text = buffer.toString('utf8', 0, bytesRead)

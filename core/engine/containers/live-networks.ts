@@ -6,6 +6,7 @@ import type { Endpoint, NetworkFacts } from '../networks/index.js'
 import type { Container, Running } from './container.js'
 import type { ContainersContext } from './context.js'
 import { changeHosts } from './host-files.js'
+import { startNames } from './name-server.js'
 import { connectOne, gatewayEndpoint, gatewayOf, interfaceNameFor } from './networking.js'
 
 function assertConnectable(container: Container, name: string): void {
@@ -70,6 +71,7 @@ async function joinLive(ctx: ContainersContext, container: Container, running: R
   ctx.networks.connected(endpoint, record.id)
   running.endpoints.push(endpoint)
   await hostLines(ctx, container, { joined: endpoint })
+  if (network.userDefined) await startNames(ctx, container)
   return endpoint
 }
 

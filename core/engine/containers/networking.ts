@@ -11,10 +11,10 @@ const noNamespace = new Set(['host'])
 const INTERFACE_NAME = 'com.docker.network.endpoint.ifname'
 
 /** Steps of all endpoints, in order of their interfaces. */
-export function mergePlans(endpoints: Endpoint[]): { host: NetOp[]; container: NetOp[] } {
+export function mergePlans(endpoints: Endpoint[], more: NetOp[] = []): { host: NetOp[]; container: NetOp[] } {
   return {
     host: endpoints.flatMap((endpoint) => endpoint.join.host),
-    container: [{ op: 'up', link: 'lo' }, ...endpoints.flatMap((endpoint) => endpoint.join.container)],
+    container: [{ op: 'up', link: 'lo' }, ...endpoints.flatMap((endpoint) => endpoint.join.container), ...more],
   }
 }
 
@@ -73,6 +73,7 @@ export function connectOne(ctx: ContainersContext, container: Container, network
     {
       containerId: record.id,
       containerName: record.name,
+      hostname: record.config.Hostname ?? '',
       network,
       settings: record.networks[network] ?? {},
       interfaceName: choice.interfaceName,

@@ -6,6 +6,7 @@ import type { Container, Running } from './container.js'
 import { containerDir, type ContainersContext } from './context.js'
 import type { AfterExit } from './exit.js'
 import { logInfoOf } from './log-info.js'
+import { adoptNames } from './name-server.js'
 import { forgetAddresses } from './networking.js'
 import { finishRemoval } from './remove.js'
 import { shouldRestart, startsAtBoot } from './restart-policy.js'
@@ -106,6 +107,9 @@ async function releaseEntry(ctx: ContainersContext, owner: string, entry: Ledger
     case 'netns':
       await ctx.netns.remove(entry.key)
       return done()
+    case 'name-server':
+      // Its sockets went with the daemon that made them.
+      return done()
     case 'volume-mount':
       // Boot waits for no plugin: the volumes service takes what is left here, and asks each driver when it is there.
       if (ctx.drivers.active('volume', text(entry.data, 'driver')) === undefined) return
@@ -146,6 +150,7 @@ async function restoreOne(service: Lifecycle, container: Container, entries: Led
     record.hasBeenStarted = true
     const running = await rebuild(ctx, container, survivor, survivor.shim, entries)
     service.adopt(container, running)
+    await adoptNames(ctx, container, running, entries)
     await ctx.registry.save(container, { sync: false })
     return
   }

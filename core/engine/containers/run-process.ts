@@ -5,7 +5,7 @@ import type { MountInstruction } from '../../sdk/kinds/graph.js'
 import type { NetOp } from '../../sdk/kinds/network.js'
 import type { OciSpec } from '../../sdk/oci.js'
 import type { ShimSpec } from '../../sdk/ports.js'
-import type { LedgerResource } from '../ports/index.js'
+import type { LedgerResource, SandboxTarget } from '../ports/index.js'
 import { unmountRootfs } from './cleanup.js'
 import type { ContainersContext } from './context.js'
 
@@ -17,6 +17,8 @@ export interface ProcessRequest {
   rootfs: MountInstruction[]
   network: { host: NetOp[]; container: NetOp[] }
   shim: ShimSpec
+  /** Work in the sandbox before its process runs. */
+  prepare?: (target: SandboxTarget) => void
 }
 
 export interface ProcessPlace {
@@ -33,11 +35,16 @@ export async function runProcess(
   stack: Disposables,
   request: ProcessRequest,
 ): Promise<ProcessPlace> {
-  const { owner, bundle, spec, rootfs, network, shim } = request
+  const { owner, bundle, spec, rootfs, network, shim, prepare } = request
   const newNetns = spec.linux.namespaces.find((namespace) => namespace.type === 'network' && !namespace.path)
   if (driver.run) {
     stack.defer('processes', () => driver.delete(owner))
-    await driver.run({ id: owner, bundle, spec, rootfs, network: newNetns ? network : undefined, shim })
+    const container = { id: owner, bundle, spec, rootfs, network: newNetns ? network : undefined, shim }
+    if (prepare) {
+      const { pid } = await driver.create(container)
+      prepare({ pid })
+      await driver.start(owner)
+    } else await driver.run(container)
     return { mountedRootfs: undefined, netns: undefined }
   }
   const mountedRootfs = `${ctx.config.execRoot}/rootfs/${shim.id}`
@@ -50,6 +57,7 @@ export async function runProcess(
     stack.defer('network namespace', () => ctx.netns.remove(netns))
     await ctx.netns.create(netns, network)
     newNetns.path = netns
+    prepare?.({ path: netns })
   }
   stack.defer('root file system', () => unmountRootfs(ctx, mountedRootfs))
   await mkdir(mountedRootfs, { recursive: true, mode: 0o700 })

@@ -19,6 +19,7 @@ import { Events } from '../events/index.js'
 import { Images } from '../images/index.js'
 import { Layers } from '../layers/index.js'
 import { Logs } from '../logs/index.js'
+import { Names } from '../names/index.js'
 import { Networks } from '../networks/index.js'
 import { Volumes } from '../volumes/index.js'
 import { attachContainer, containerLogFrames, containerLogs } from './attach.js'
@@ -65,6 +66,7 @@ export class ContainerService implements Containers, Lifecycle {
     @inject(Layers) layers: Layers,
     @inject(Volumes) volumes: Volumes,
     @inject(Networks) networks: Networks,
+    @inject(Names) names: Names,
     @inject(Logs) logs: Logs,
     @inject(Events) events: Events,
     @inject(RunLedger) ledger: RunLedger,
@@ -87,6 +89,7 @@ export class ContainerService implements Containers, Lifecycle {
       layers,
       volumes,
       networks,
+      names,
       logs,
       events,
       ledger,
@@ -173,6 +176,7 @@ export class ContainerService implements Containers, Lifecycle {
         throw error
       }
       this.ctx.registry.unreserve(oldName, container.id)
+      this.ctx.networks.rename(container.id, newName)
       publish(this.ctx, container, 'rename', { oldName: `/${oldName}` })
     })
   }

@@ -22,6 +22,7 @@ export interface NetworkCreateRequest {
 export interface EndpointRequest {
   containerId: string
   containerName: string
+  hostname: string
   /** Name, id or unique prefix. */
   network: string
   settings: EndpointSettings
@@ -55,6 +56,13 @@ export interface Endpoint {
   join: JoinPlan
 }
 
+/** A container in a network. */
+export interface NetworkMember {
+  containerId: string
+  containerName: string
+  endpoint: Endpoint
+}
+
 /** What those who join a network have to know of it. */
 export interface NetworkFacts {
   id: string
@@ -84,10 +92,15 @@ export interface Networks {
   connected(endpoint: Endpoint, owner: string): void
   /** Publishes on one endpoint of a container what another one had published: the default route has moved. */
   movePorts(from: Endpoint, to: Endpoint, owner: string): Promise<void>
+  /** A container has another name: its endpoints go by it from now on. */
+  rename(owner: string, containerName: string): void
   /** Leave, delete the endpoint, release addresses and ports. Safe to repeat and after a crash (everything is found by endpointId in the ledger). */
   disconnect(networkId: string, endpointId: string, owner: string): Promise<void>
   /** Releases every endpoint, address and port that the ledger holds of an owner that does not run. */
   releaseOwner(owner: string): Promise<void>
+  /** Those of a network that go by a name (in small letters): from connect() until disconnect(). */
+  named(networkId: string, name: string): readonly NetworkMember[]
+  addressed(networkId: string, address: string): NetworkMember | undefined
   /** After restore: the endpoints of an owner that lives, as connect() answered them. */
   endpoints(owner: string): Endpoint[]
   /** At boot, after the drivers are up: makes the predefined networks (bridge, host, none), repeats createNetwork for stored ones, re-adopts endpoints in the ledger whose owner lives. */

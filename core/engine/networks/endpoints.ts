@@ -3,18 +3,16 @@ import type { EndpointSettings } from '../../schema/engine-api.js'
 import { conflict, forbidden, invalidParameter, isTsdError, messageOf, notFound, systemError, TsdError } from '../../sdk/errors.js'
 import type { PortProtocol, PublishedPort } from '../../sdk/kinds/network.js'
 import type { Drivers, LedgerEntry, LedgerResource, LoggerPort, RunLedger } from '../ports/index.js'
-import type { Endpoint, EndpointRequest } from './contract.js'
+import type { Endpoint, EndpointRequest, NetworkMember } from './contract.js'
+import { Directory } from './directory.js'
 import { withDriver } from './drivers.js'
 import { HostPorts } from './host-ports.js'
 import { isPredefined, type NetworkRecord, type NetworkRecords } from './records.js'
 import { blockContains } from './validate.js'
 
 /** What network inspect shows of a container, and what is known of an endpoint while it lives. */
-export interface ActiveEndpoint {
+export interface ActiveEndpoint extends NetworkMember {
   owner: string
-  containerId: string
-  containerName: string
-  endpoint: Endpoint
 }
 
 const kinds = ['endpoint', 'address', 'port']
@@ -33,6 +31,7 @@ export class Endpoints {
   /** Between connect() and connected(). */
   readonly #joining = new Map<string, ActiveEndpoint>()
   readonly #ports = new HostPorts()
+  readonly directory = new Directory()
 
   constructor(
     private readonly records: NetworkRecords,
@@ -68,7 +67,8 @@ export class Endpoints {
       join: { host: [], container: [], links: [], gateway: '', gatewayIPv6: '' },
     }
     // Seen from now on by a removal of the network.
-    this.#joining.set(endpointId, { owner, containerId: request.containerId, containerName: request.containerName, endpoint })
+    const member = { owner, containerId: request.containerId, containerName: request.containerName, endpoint }
+    this.#joining.set(endpointId, member)
     try {
       const pool = bare ? undefined : record.pools.find((one) => wanted === '' || blockContains(one.pool, wanted))
       if (!bare) endpoint.publishedPorts = await this.#choosePorts(request, endpointId)
@@ -79,6 +79,7 @@ export class Endpoints {
 
       const address = pool ? await this.#takeAddress(record, pool.poolId, wanted, endpointId, request) : ''
       await this.#join(record, request, endpoint, address)
+      this.directory.add(member)
       return endpoint
     } catch (error) {
       await this.disconnect(record.id, endpointId, owner)
@@ -167,7 +168,7 @@ export class Endpoints {
     }
   }
 
-  connected(endpoint: Endpoint, owner: string): ActiveEndpoint | undefined {
+  connected(endpoint: Endpoint): ActiveEndpoint | undefined {
     const active = this.#joining.get(endpoint.endpointId)
     if (!active) return undefined
     this.#joining.delete(endpoint.endpointId)
@@ -180,6 +181,19 @@ export class Endpoints {
     // The plan is done and never carried out again.
     const stored: Endpoint = { ...endpoint, join: { ...endpoint.join, host: [], container: [] } }
     this.ledger.fact(owner, [{ kind: 'endpoint', key: endpoint.endpointId, data: { containerId, containerName, endpoint: stored } }])
+  }
+
+  rename(owner: string, containerName: string): void {
+    for (const active of this.#active.values()) {
+      if (active.owner !== owner) continue
+      const { settings, networkId, endpointId } = active.endpoint
+      this.directory.remove(networkId, endpointId)
+      const others = settings.DNSNames?.filter((name) => name !== active.containerName)
+      if (others) settings.DNSNames = [...new Set([containerName, ...others])]
+      active.containerName = containerName
+      this.directory.add(active)
+      this.#record(active)
+    }
   }
 
   /** The ledger names the ports with both endpoints until they have moved. */
@@ -209,6 +223,7 @@ export class Endpoints {
   async disconnect(networkId: string, endpointId: string, owner: string): Promise<ActiveEndpoint | undefined> {
     const entries = this.ledger.entries(owner).filter((entry) => kinds.includes(entry.kind) && endpointOf(entry) === endpointId)
     const known = this.#active.get(endpointId) ?? this.#joining.get(endpointId)
+    this.directory.remove(networkId, endpointId)
     try {
       await this.#giveBack(networkId, endpointId, entries)
       if (entries.length > 0)
@@ -265,7 +280,9 @@ export class Endpoints {
       const endpoint = entry.data?.['endpoint'] as Endpoint | undefined
       if (entry.state === 'fact' && endpoint && alive(entry.owner) && this.records.get(endpoint.networkId)) {
         const { containerId, containerName } = entry.data as { containerId: string; containerName: string }
-        this.#active.set(entry.key, { owner: entry.owner, containerId, containerName, endpoint })
+        const active = { owner: entry.owner, containerId, containerName, endpoint }
+        this.#active.set(entry.key, active)
+        this.directory.add(active)
       } else orphans.push(entry)
     }
     for (const entry of orphans) await this.disconnect(String(entry.data?.['networkId'] ?? ''), entry.key, entry.owner)
@@ -293,7 +310,8 @@ function macOf(cidr: string): string {
 
 function dnsNames(record: NetworkRecord, request: EndpointRequest, settings: EndpointSettings): string[] | null {
   if (isPredefined(record.name)) return null
-  return [...new Set([request.containerName, ...(settings.Aliases ?? []), shortId(request.containerId)])]
+  const names = [request.containerName, ...(settings.Aliases ?? []), shortId(request.containerId), request.hostname]
+  return [...new Set(names.filter((name) => name !== ''))]
 }
 
 /** The address that the user named, in Docker's words if that cannot be. */

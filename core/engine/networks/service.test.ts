@@ -181,6 +181,7 @@ function endpoint(network: string, containerId: string, more: Partial<EndpointRe
   return {
     containerId: containerId.padEnd(64, '0'),
     containerName: `name-${containerId}`,
+    hostname: '',
     network,
     settings: {},
     interfaceName: 'eth0',

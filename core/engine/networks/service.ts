@@ -7,7 +7,7 @@ import type { IpamDriver } from '../../sdk/kinds/ipam.js'
 import type { NetworkDriver } from '../../sdk/kinds/network.js'
 import { Events } from '../events/index.js'
 import { Clock, Drivers, EngineConfig, Logger, MetadataStore, RunLedger, type LoggerPort } from '../ports/index.js'
-import type { Endpoint, EndpointRequest, NetworkCreateRequest, NetworkFacts, Networks } from './contract.js'
+import type { Endpoint, EndpointRequest, NetworkCreateRequest, NetworkFacts, NetworkMember, Networks } from './contract.js'
 import { withDriver } from './drivers.js'
 import { Endpoints, refuseTwice } from './endpoints.js'
 import { checkFilters, listFilters, matches, pruneFilters, untilOf, type Filters } from './filters.js'
@@ -180,14 +180,18 @@ export class NetworksService implements Networks {
     return await this.endpointsOf.connect(record, request, owner)
   }
 
-  connected(endpoint: Endpoint, owner: string): void {
-    const active = this.endpointsOf.connected(endpoint, owner)
+  connected(endpoint: Endpoint): void {
+    const active = this.endpointsOf.connected(endpoint)
     if (active) this.publish('connect', endpoint, active.containerId)
   }
 
   private publish(action: string, endpoint: Endpoint, containerId: string): void {
     const attributes = { container: containerId, name: endpoint.networkName, type: endpoint.driver }
     this.events.publish('network', action, endpoint.networkId, attributes)
+  }
+
+  rename(owner: string, containerName: string): void {
+    this.endpointsOf.rename(owner, containerName)
   }
 
   async movePorts(from: Endpoint, to: Endpoint, owner: string): Promise<void> {
@@ -201,6 +205,14 @@ export class NetworksService implements Networks {
 
   async releaseOwner(owner: string): Promise<void> {
     await this.endpointsOf.releaseOwner(owner)
+  }
+
+  named(networkId: string, name: string): readonly NetworkMember[] {
+    return this.endpointsOf.directory.named(networkId, name)
+  }
+
+  addressed(networkId: string, address: string): NetworkMember | undefined {
+    return this.endpointsOf.directory.addressed(networkId, address)
   }
 
   endpoints(owner: string): Endpoint[] {
