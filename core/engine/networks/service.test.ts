@@ -325,7 +325,7 @@ test('an endpoint is taken, shown, and given back', async (t) => {
   t.true((joined.publishedPorts[0]?.hostPort ?? 0) >= 32768)
   t.deepEqual((await networks.inspect('app')).Containers, {})
   await t.throwsAsync(networks.remove('app'), { message: /network app id .* has active endpoints/ })
-  networks.connected(joined, 'c1')
+  networks.connected(joined)
   t.deepEqual(Object.values((await networks.inspect('app')).Containers ?? {}), [
     { Name: 'name-c1', EndpointID: joined.endpointId, MacAddress: '02:42:ac:12:00:02', IPv4Address: '172.18.0.2/16', IPv6Address: '' },
   ])
@@ -420,9 +420,9 @@ test('a restart adopts what lives and releases the rest', async (t) => {
   const first = world.make()
   await first.restore(() => false)
   const lives = await first.connect(endpoint('bridge', 'c1', { publishedPorts: [port(0)] }), 'c1')
-  first.connected(lives, 'c1')
+  first.connected(lives)
   const died = await first.connect(endpoint('bridge', 'c2', { publishedPorts: [port(0)] }), 'c2')
-  first.connected(died, 'c2')
+  first.connected(died)
   const halfWay = await first.connect(endpoint('bridge', 'c3'), 'c3')
   const second = world.make()
   await second.restore((owner) => owner === 'c1')
@@ -446,7 +446,7 @@ test('what a driver out of reach holds waits for it', async (t) => {
   const networks = world.make()
   await networks.restore(() => false)
   const joined = await networks.connect(endpoint('bridge', 'c1'), 'c1')
-  networks.connected(joined, 'c1')
+  networks.connected(joined)
   world.bridge.failing = 'leave'
   await networks.disconnect(joined.networkId, joined.endpointId, 'c1')
   t.is(world.ledger.list.length, 2)
