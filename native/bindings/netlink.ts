@@ -26,6 +26,7 @@ export class MessageWriter {
   /** What each message does, for error texts. */
   readonly names: string[] = []
 
+  /** Before the buffer is written to, never while: it may be another one afterwards. */
   #room(bytes: number): number {
     const at = this.#length
     if (at + bytes > this.#buffer.length) {
@@ -55,27 +56,32 @@ export class MessageWriter {
   }
 
   u8(value: number): this {
-    this.#buffer.writeUInt8(value, this.#room(1))
+    const at = this.#room(1)
+    this.#buffer.writeUInt8(value, at)
     return this
   }
 
   u16(value: number): this {
-    this.#buffer.writeUInt16LE(value, this.#room(2))
+    const at = this.#room(2)
+    this.#buffer.writeUInt16LE(value, at)
     return this
   }
 
   u16be(value: number): this {
-    this.#buffer.writeUInt16BE(value, this.#room(2))
+    const at = this.#room(2)
+    this.#buffer.writeUInt16BE(value, at)
     return this
   }
 
   u32(value: number): this {
-    this.#buffer.writeUInt32LE(value >>> 0, this.#room(4))
+    const at = this.#room(4)
+    this.#buffer.writeUInt32LE(value >>> 0, at)
     return this
   }
 
   raw(bytes: Uint8Array): this {
-    this.#buffer.set(bytes, this.#room(bytes.length))
+    const at = this.#room(bytes.length)
+    this.#buffer.set(bytes, at)
     const rest = this.#length & 3
     if (rest) this.#room(4 - rest)
     return this
@@ -104,13 +110,15 @@ export class MessageWriter {
 
   attrU32be(type: number, value: number): this {
     this.u16(8).u16(type)
-    this.#buffer.writeUInt32BE(value >>> 0, this.#room(4))
+    const at = this.#room(4)
+    this.#buffer.writeUInt32BE(value >>> 0, at)
     return this
   }
 
   attrU64be(type: number, value: bigint): this {
     this.u16(12).u16(type)
-    this.#buffer.writeBigUInt64BE(value, this.#room(8))
+    const at = this.#room(8)
+    this.#buffer.writeBigUInt64BE(value, at)
     return this
   }
 

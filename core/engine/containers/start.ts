@@ -140,7 +140,9 @@ async function startLog(ctx: ContainersContext, container: Container, info: LogI
 }
 
 const hostNetwork = (container: Container, endpoints: Endpoint[]) => ({
-  addresses: endpoints.map((endpoint) => endpoint.settings.IPAddress ?? '').filter((address) => address !== ''),
+  addresses: endpoints
+    .flatMap(({ settings }) => [settings.IPAddress ?? '', settings.GlobalIPv6Address ?? ''])
+    .filter((address) => address !== ''),
   gateway: endpoints[0]?.settings.Gateway ?? '',
   ownNetns: container.record.hostConfig.NetworkMode !== 'host',
 })

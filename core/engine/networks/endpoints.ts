@@ -1,13 +1,24 @@
 import { randomId, shortId } from '../../base/ids.js'
+import { type IpFamily, parseIp } from '../../base/ip-block.js'
 import type { EndpointSettings } from '../../schema/engine-api.js'
-import { conflict, forbidden, invalidParameter, isTsdError, messageOf, notFound, systemError, TsdError } from '../../sdk/errors.js'
+import {
+  conflict,
+  forbidden,
+  invalidParameter,
+  isTsdError,
+  messageOf,
+  notFound,
+  notImplemented,
+  systemError,
+  TsdError,
+} from '../../sdk/errors.js'
 import type { PortProtocol, PublishedPort } from '../../sdk/kinds/network.js'
 import type { Drivers, LedgerEntry, LedgerResource, LoggerPort, RunLedger } from '../ports/index.js'
 import type { Endpoint, EndpointRequest, NetworkMember } from './contract.js'
 import { Directory } from './directory.js'
 import { withDriver } from './drivers.js'
 import { HostPorts } from './host-ports.js'
-import { isPredefined, type NetworkRecord, type NetworkRecords } from './records.js'
+import { isIPv6, isPredefined, type NetworkPool, type NetworkRecord, type NetworkRecords } from './records.js'
 import { blockContains } from './validate.js'
 
 /** What network inspect shows of a container, and what is known of an endpoint while it lives. */
@@ -23,7 +34,9 @@ const isBare = (driver: string): boolean => driver === 'host' || driver === 'nul
 /** A port's name in the ledger. */
 const portKey = (endpointId: string, port: PublishedPort): string => `${endpointId}:${port.protocol}:${port.hostIp}:${port.hostPort}`
 
-const endpointOf = (entry: LedgerEntry): string => (entry.kind === 'port' ? (entry.key.split(':')[0] ?? '') : entry.key)
+/** An endpoint has an address of each family, and any number of ports. */
+const endpointOf = (entry: LedgerEntry): string => entry.key.split(':')[0] ?? ''
+const addressKey = (endpointId: string, family: IpFamily): string => (family === 4 ? endpointId : `${endpointId}:6`)
 
 /** Endpoints: taken, given back, found again after a restart. The ledger knows each of them before anything is done. */
 export class Endpoints {
@@ -53,7 +66,7 @@ export class Endpoints {
   }
 
   async connect(record: NetworkRecord, request: EndpointRequest, owner: string): Promise<Endpoint> {
-    const wanted = checkAddress(record, request)
+    checkSettings(record, request)
     const endpointId = randomId()
     const bare = isBare(record.driver)
     const endpoint: Endpoint = {
@@ -70,15 +83,21 @@ export class Endpoints {
     const member = { owner, containerId: request.containerId, containerName: request.containerName, endpoint }
     this.#joining.set(endpointId, member)
     try {
-      const pool = bare ? undefined : record.pools.find((one) => wanted === '' || blockContains(one.pool, wanted))
-      if (!bare) endpoint.publishedPorts = await this.#choosePorts(request, endpointId)
+      const pools = bare ? [] : poolsFor(record, request)
+      const dual = pools.some(({ family }) => family === 6)
+      if (!bare) endpoint.publishedPorts = await this.#choosePorts(request, endpointId, dual)
       const intents: LedgerResource[] = [{ kind: 'endpoint', key: endpointId, data: { networkId: record.id, driver: record.driver } }]
-      if (pool) intents.push({ kind: 'address', key: endpointId, data: { driver: record.ipamDriver, poolId: pool.poolId } })
-      for (const port of endpoint.publishedPorts) intents.push({ kind: 'port', key: portKey(endpointId, port), data: { port } })
+      for (const { pool, family } of pools) {
+        intents.push({ kind: 'address', key: addressKey(endpointId, family), data: { driver: record.ipamDriver, poolId: pool.poolId } })
+      }
+      for (const port of endpoint.publishedPorts) intents.push({ kind: 'port', key: portKey(endpointId, port), data: { port, dual } })
       this.ledger.intend(owner, intents)
 
-      const address = pool ? await this.#takeAddress(record, pool.poolId, wanted, endpointId, request) : ''
-      await this.#join(record, request, endpoint, address)
+      const given: Given = { address: '', addressIPv6: '' }
+      for (const { pool, family, wanted } of pools) {
+        given[family === 4 ? 'address' : 'addressIPv6'] = await this.#takeAddress(record, pool.poolId, wanted, endpointId, request)
+      }
+      await this.#join(record, request, endpoint, given)
       this.directory.add(member)
       return endpoint
     } catch (error) {
@@ -87,10 +106,10 @@ export class Endpoints {
     }
   }
 
-  async #choosePorts(request: EndpointRequest, endpointId: string): Promise<PublishedPort[]> {
+  async #choosePorts(request: EndpointRequest, endpointId: string, dual: boolean): Promise<PublishedPort[]> {
     if (request.publishedPorts.length === 0) return []
     try {
-      return await this.#ports.choose(request.publishedPorts, endpointId)
+      return await this.#ports.choose(request.publishedPorts, endpointId, dual)
     } catch (error) {
       const category = isTsdError(error) ? error.category : 'System'
       throw new TsdError(
@@ -124,23 +143,24 @@ export class Endpoints {
     return active ? use(active) : withDriver(this.drivers, 'network', name, 'endpoint', use)
   }
 
-  async #join(record: NetworkRecord, request: EndpointRequest, endpoint: Endpoint, given: string): Promise<void> {
+  async #join(record: NetworkRecord, request: EndpointRequest, endpoint: Endpoint, given: Given): Promise<void> {
     const { settings } = request
     const { endpointId } = endpoint
     const options = settings.DriverOpts ?? {}
-    let address = given
-    let macAddress = settings.MacAddress || (address === '' ? '' : macOf(address))
+    let { address, addressIPv6 } = given
+    let macAddress = settings.MacAddress || (address === '' && addressIPv6 === '' ? '' : macOf(address, endpointId))
     await this.#network(record.driver, async (driver) => {
       const networkId = record.id
-      const answer = await driver.createEndpoint({ networkId, endpointId, address, addressIPv6: '', macAddress, options })
+      const answer = await driver.createEndpoint({ networkId, endpointId, address, addressIPv6, macAddress, options })
       address ||= answer.address ?? ''
+      addressIPv6 ||= answer.addressIPv6 ?? ''
       macAddress ||= answer.macAddress ?? ''
       endpoint.join = await driver.join({
         networkId,
         endpointId,
         interfaceName: request.interfaceName,
         address,
-        addressIPv6: '',
+        addressIPv6,
         macAddress,
         defaultGateway: request.defaultGateway,
         publishedPorts: endpoint.publishedPorts,
@@ -149,6 +169,7 @@ export class Endpoints {
       })
     })
     const [plain = '', prefix = '0'] = address.split('/')
+    const [plainIPv6 = '', prefixIPv6 = '0'] = addressIPv6.split('/')
     endpoint.settings = {
       IPAMConfig: settings.IPAMConfig ?? null,
       Links: settings.Links ?? null,
@@ -161,9 +182,9 @@ export class Endpoints {
       Gateway: endpoint.join.gateway,
       IPAddress: plain,
       IPPrefixLen: Number(prefix),
-      IPv6Gateway: '',
-      GlobalIPv6Address: '',
-      GlobalIPv6PrefixLen: 0,
+      IPv6Gateway: endpoint.join.gatewayIPv6,
+      GlobalIPv6Address: plainIPv6,
+      GlobalIPv6PrefixLen: Number(prefixIPv6),
       DNSNames: dnsNames(record, request, settings),
     }
   }
@@ -202,11 +223,16 @@ export class Endpoints {
     if (ports.length === 0) return
     this.ledger.intend(
       owner,
-      ports.map((port) => ({ kind: 'port', key: portKey(to.endpointId, port), data: { port } })),
+      ports.map((port) => ({
+        kind: 'port',
+        key: portKey(to.endpointId, port),
+        data: { port, dual: Boolean(to.settings.GlobalIPv6Address) },
+      })),
     )
     await this.#network(from.driver, async (driver) => driver.publish?.(from.networkId, from.endpointId, []))
     from.publishedPorts = []
-    for (const port of ports) this.#ports.adopt(port, to.endpointId)
+    const dual = Boolean(to.settings.GlobalIPv6Address)
+    for (const port of ports) this.#ports.adopt(port, to.endpointId, dual)
     this.ledger.released(
       owner,
       ports.map((port) => ({ kind: 'port', key: portKey(from.endpointId, port) })),
@@ -241,16 +267,15 @@ export class Endpoints {
 
   async #giveBack(networkId: string, endpointId: string, entries: readonly LedgerEntry[]): Promise<void> {
     const endpoint = entries.find(({ kind }) => kind === 'endpoint')
-    const address = entries.find(({ kind }) => kind === 'address')
     if (endpoint) {
       await this.#network(String(endpoint.data?.['driver']), async (driver) => {
         await driver.leave(networkId, endpointId)
         await driver.deleteEndpoint(networkId, endpointId)
       })
     }
-    if (address) {
-      const poolId = String(address.data?.['poolId'])
-      await this.#ipam(String(address.data?.['driver']), (ipam) => ipam.releaseAddress(poolId, { address: '', holder: endpointId }))
+    for (const { data } of entries.filter(({ kind }) => kind === 'address')) {
+      const poolId = String(data?.['poolId'])
+      await this.#ipam(String(data?.['driver']), (ipam) => ipam.releaseAddress(poolId, { address: '', holder: endpointId }))
     }
     for (const entry of entries) if (entry.kind === 'port') this.#ports.release(portOf(entry), endpointId)
   }
@@ -273,7 +298,9 @@ export class Endpoints {
   /** Facts of owners that live are taken over; everything else that is in the ledger is released. */
   async restore(alive: (owner: string) => boolean): Promise<void> {
     const entries = this.ledger.entries().filter(({ kind }) => kinds.includes(kind))
-    for (const entry of entries) if (entry.kind === 'port') this.#ports.adopt(portOf(entry), endpointOf(entry))
+    for (const entry of entries) {
+      if (entry.kind === 'port') this.#ports.adopt(portOf(entry), endpointOf(entry), entry.data?.['dual'] === true)
+    }
     const orphans: LedgerEntry[] = []
     for (const entry of entries) {
       if (entry.kind !== 'endpoint') continue
@@ -303,9 +330,11 @@ function portOf(entry: LedgerEntry): PublishedPort {
   return port ?? { protocol: protocol as PortProtocol, containerPort: 0, hostIp, hostPort: Number(hostPort) }
 }
 
-function macOf(cidr: string): string {
-  const bytes = (cidr.split('/')[0] ?? '').split('.').map((part) => Number(part).toString(16).padStart(2, '0'))
-  return `02:42:${bytes.join(':')}`
+/** Docker's rule: 02:42 and the IPv4 address; without one, what is never given twice. */
+function macOf(cidr: string, endpointId: string): string {
+  const [address = ''] = cidr.split('/')
+  const bytes = address === '' ? (endpointId.match(/../g) ?? []).slice(0, 4) : address.split('.').map((part) => Number(part).toString(16))
+  return `02:42:${bytes.map((byte) => byte.padStart(2, '0')).join(':')}`
 }
 
 function dnsNames(record: NetworkRecord, request: EndpointRequest, settings: EndpointSettings): string[] | null {
@@ -314,26 +343,43 @@ function dnsNames(record: NetworkRecord, request: EndpointRequest, settings: End
   return [...new Set(names.filter((name) => name !== ''))]
 }
 
-/** The address that the user named, in Docker's words if that cannot be. */
-function checkAddress(record: NetworkRecord, request: EndpointRequest): string {
-  const { settings } = request
-  const wanted = settings.IPAMConfig?.IPv4Address ?? ''
-  if (settings.IPAMConfig?.IPv6Address)
-    throw invalidParameter(`network ${record.name}: the network has no IPv6 subnet for ${settings.IPAMConfig.IPv6Address}`)
-  if (settings.MacAddress && !/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/.test(settings.MacAddress)) {
-    throw invalidParameter(`invalid MAC address: ${settings.MacAddress}`)
+interface Given {
+  /** CIDR, or empty. */
+  address: string
+  addressIPv6: string
+}
+
+/** The addresses that the user named, in Docker's words if that cannot be. */
+function checkSettings(record: NetworkRecord, request: EndpointRequest): void {
+  const { IPAMConfig: wanted, MacAddress: mac } = request.settings
+  if (mac && !/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/.test(mac)) throw invalidParameter(`invalid MAC address: ${mac}`)
+  if (wanted?.LinkLocalIPs?.length) {
+    throw notImplemented(`network ${record.name}: IPAMConfig.LinkLocalIPs is not supported: name an address of the network's subnet`)
   }
-  if (isBare(record.driver) && wanted === '') return ''
-  if (wanted === '') return ''
-  if (isPredefined(record.name))
-    throw invalidParameter('invalid config for network: user specified IP address is supported on user defined networks only')
-  if (!record.pools.some((pool) => pool.configured)) {
-    throw invalidParameter('user specified IP address is supported only when connecting to networks with user configured subnets')
+  for (const [family, address] of [
+    [4, wanted?.IPv4Address ?? ''],
+    [6, wanted?.IPv6Address ?? ''],
+  ] as const) {
+    if (address === '') continue
+    if (parseIp(address)?.family !== family) throw invalidParameter(`invalid IPv${family} address: ${address}`)
+    if (isPredefined(record.name))
+      throw invalidParameter('invalid config for network: user specified IP address is supported on user defined networks only')
+    if (!record.pools.some((pool) => pool.configured && isIPv6(pool.pool) === (family === 6)))
+      throw invalidParameter('user specified IP address is supported only when connecting to networks with user configured subnets')
+    if (!record.pools.some((pool) => blockContains(pool.pool, address)))
+      throw invalidParameter(`invalid config for network ${record.name}: no configured subnet contains IP address ${address}`)
   }
-  if (!record.pools.some((pool) => blockContains(pool.pool, wanted))) {
-    throw invalidParameter(`invalid config for network ${record.name}: no configured subnet contains IP address ${wanted}`)
+}
+
+/** One pool of each family: the one that holds the address that the user named, or the first. */
+function poolsFor(record: NetworkRecord, request: EndpointRequest): { pool: NetworkPool; family: IpFamily; wanted: string }[] {
+  const config = request.settings.IPAMConfig
+  const one = (family: IpFamily, wanted: string) => {
+    const ofFamily = record.pools.filter(({ pool }) => isIPv6(pool) === (family === 6))
+    const pool = ofFamily.find((candidate) => wanted === '' || blockContains(candidate.pool, wanted))
+    return pool ? [{ pool, family, wanted }] : []
   }
-  return wanted
+  return [...one(4, config?.IPv4Address ?? ''), ...one(6, config?.IPv6Address ?? '')]
 }
 
 /** Docker lets a container join a network only once. */

@@ -95,11 +95,13 @@ export class NetworksService implements Networks {
 
   /** Pools, the driver's part, the record: in that order, and back in the other when one fails. */
   private make(record: NetworkRecord, wishes: NetworkCreateRequest['ipam']['config']): Promise<void> {
-    const { id, driver, ipamDriver, ipamOptions } = record
+    const { id, driver, ipamDriver, ipamOptions, enableIPv4, enableIPv6 } = record
     return this.withDrivers(record, async (network, ipam) => {
       record.scope = (await network.capabilities()).scope
       if (record.scope === 'global') throw forbidden(`network driver ${driver} has global scope: its networks need swarm mode`)
-      this.ledger.intend(this.owner(record), [{ kind: 'network', key: id, data: { driver, ipamDriver, ipamOptions, wishes } }])
+      this.ledger.intend(this.owner(record), [
+        { kind: 'network', key: id, data: { driver, ipamDriver, ipamOptions, enableIPv4, enableIPv6, wishes } },
+      ])
       try {
         record.pools = await takePools(ipam, record, wishes, !single.includes(driver))
         await network.createNetwork(specOf(record))
@@ -302,6 +304,8 @@ interface HalfMade {
   driver: string
   ipamDriver: string
   ipamOptions: Record<string, string>
+  enableIPv4?: boolean
+  enableIPv6?: boolean
   wishes: NetworkCreateRequest['ipam']['config']
 }
 
@@ -312,8 +316,8 @@ function emptyRequest(data: HalfMade): NetworkCreateRequest {
     internal: false,
     attachable: false,
     ingress: false,
-    enableIPv4: true,
-    enableIPv6: false,
+    enableIPv4: data.enableIPv4 ?? true,
+    enableIPv6: data.enableIPv6 ?? false,
     options: {},
     labels: {},
     ipam: { driver: data.ipamDriver, options: data.ipamOptions, config: [] },

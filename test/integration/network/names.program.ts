@@ -7,11 +7,12 @@ import path from 'node:path'
 import type { Endpoint, Networks } from '../../../core/engine/networks/index.js'
 import { NamesService } from '../../../core/engine/names/index.js'
 import { KernelNamespaceSockets } from '../../../core/platform/namespace-sockets.js'
-import { Sandbox, sh } from './netns.js'
+import { hideNamespaces, Sandbox, sh } from './netns.js'
 
 const fixtures = path.resolve(import.meta.dirname, '../../fixtures')
 const quiet = { debug: () => undefined, info: () => undefined, warn: console.error, error: console.error }
 
+hideNamespaces()
 sh('ip link set lo up')
 const outside = spawn(process.execPath, [path.join(fixtures, 'name-server.program.js'), '127.0.0.1', 'host'], {
   stdio: ['ignore', 'pipe', 'inherit'],
