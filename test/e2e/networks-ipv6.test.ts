@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { addressesOf, ask, inNetworkOf } from '../fixtures/names.js'
 import { fails, fetchFromHost, web } from '../fixtures/reach.js'
@@ -83,24 +85,10 @@ daemonTest('a dual stack network gives addresses, gateways, names and published 
   t.deepEqual((await d.ok('port', 'six')).split('\n').sort(), ['80/tcp -> 0.0.0.0:18091', '80/tcp -> [::]:18091'])
   t.is(await fetchFromHost(d, '127.0.0.1', 18091), 'six')
   t.is(await fetchFromHost(d, 'fd00:91::fe', 18091), 'six')
+  t.is(await fetchFromHost(d, '::1', 18091), 'six')
   await d.killAndRestart()
+  t.is(await fetchFromHost(d, '::1', 18091), 'six')
   t.is(await fetchFromHost(d, 'fd00:91::fe', 18091), 'six')
-  await fails(t, d, /port is already allocated/, 'run', '--rm', '--network', 'dual', '-p', '[::]:18091:80', 'busybox', 'true')
-  await fails(t, d, /Address already in use/, 'run', '--rm', '--network', 'dual', '--ip6', 'fd00:91::9', 'busybox', 'true')
-  await fails(
-    t,
-    d,
-    /no configured subnet contains IP address fd00:92::9/,
-    'run',
-    '--rm',
-    '--network',
-    'dual',
-    '--ip6',
-    'fd00:92::9',
-    'busybox',
-    'true',
-  )
-  await fails(t, d, /publishing on ::1 is not supported/, 'run', '--rm', '--network', 'dual', '-p', '[::1]:18092:80', 'busybox', 'true')
   await d.ok('rm', '-f', 'six')
   // The address and the port are free again.
   await d.ok('run', '-d', '--name', 'six', '--network', 'dual', '--ip6', 'fd00:91::9', '-p', '[::]:18091:80', ...dualWeb('again'))
@@ -165,4 +153,43 @@ daemonTest('a network of IPv6 alone, an internal one, and one without IPv6', asy
   await fails(t, d, /needs IPv6 on network four/, 'run', '--rm', '--network', 'four', '-p', '[::]:18096:80', 'busybox', 'true')
   await d.ok('rm', '-f', 'o1', 'plain')
   await d.ok('network', 'rm', 'only', 'inner', 'four')
+})
+
+daemonTest('ports on [::1] are passed on while the daemon lives, to containers of either family', async (t, d) => {
+  await web(d, 'v4', '-p', '18097:80', '-p', '[::1]:18098:80', '-p', '127.0.0.1:18099:80')
+  t.is(await fetchFromHost(d, '::1', 18097), 'v4')
+  t.is(await fetchFromHost(d, '::1', 18098), 'v4')
+  t.is(await fetchFromHost(d, '::1', 18099), 'unreachable')
+  t.is(await fetchFromHost(d, '127.0.0.1', 18098), 'unreachable')
+  t.true((await d.ok('port', 'v4')).split('\n').includes('80/tcp -> [::1]:18098'))
+  await d.ok('rm', '-f', 'v4')
+  t.is(await fetchFromHost(d, '::1', 18097), 'unreachable')
+
+  // Half of a connection may end before the other: everything sent before arrives.
+  const udp =
+    "const u = require('dgram').createSocket('udp4'); u.on('message', (m, r) => u.send('echo ' + m, r.port, r.address)); u.bind(91, () => console.log('ready'))"
+  const tcp = "require('net').createServer({ allowHalfOpen: true }, (s) => s.pipe(s)).listen(90)"
+  await d.ok('run', '-d', '--name', 'echo', '-p', '18090:90', '-p', '18091:91/udp', 'busybox', 'sleep', '1000')
+  const inside = await d.ok('inspect', '-f', '{{.State.Pid}}', 'echo')
+  const servers = spawn('nsenter', [`--net=/proc/${inside}/ns/net`, process.execPath, '-e', `${tcp};${udp}`], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  try {
+    await once(servers.stdout, 'data')
+    const client = `
+      const { createHash, randomBytes } = require('crypto'), net = require('net'), dgram = require('dgram');
+      const sent = randomBytes(3 << 20), got = createHash('sha256');
+      const s = net.connect({ host: '::1', port: 18090, allowHalfOpen: true }, () => s.end(sent));
+      s.on('data', (chunk) => got.update(chunk));
+      s.on('end', () => {
+        console.log(got.digest('hex') === createHash('sha256').update(sent).digest('hex') ? 'same' : 'other');
+        const u = dgram.createSocket('udp6');
+        u.on('message', (m) => { console.log(String(m)); u.close() });
+        u.send('hello', 18091, '::1');
+      })`
+    t.is((await d.host(process.execPath, '-e', client)).stdout, 'same\necho hello\n')
+  } finally {
+    servers.kill('SIGKILL')
+  }
+  await d.ok('rm', '-f', 'echo')
 })

@@ -20,6 +20,7 @@ import {
 } from 'tsd-engine/sdk'
 import { forgetForeignForwards, passForeignForwards } from './foreign.js'
 import type { Helper } from './helper.js'
+import { LoopbackProxy } from './loopback-proxy.js'
 import { ensureBridge, isMissing, isUnsupported, LinkReaper, macOf, macOfEndpoint, removeBridge } from './links.js'
 import { checkEndpointOptions, interfaceSysctls } from './endpoint-options.js'
 import { type BridgeNetwork, overlaps, readSpec } from './options.js'
@@ -32,6 +33,7 @@ const FOREIGN_INTERVAL = 10_000
 export class BridgeNetworks implements NetworkDriver {
   readonly #state: BridgeState
   readonly #reaper: LinkReaper
+  readonly #loopback: LoopbackProxy
   readonly #table: string
   readonly #lock = new KeyedLock()
   #tableMade = false
@@ -45,16 +47,19 @@ export class BridgeNetworks implements NetworkDriver {
   ) {
     this.#state = new BridgeState(ctx.dataDir, ctx.runDir)
     this.#reaper = new LinkReaper(this.#state, helper, ctx.logger)
+    this.#loopback = new LoopbackProxy(ctx.logger)
     this.#table = tableName(ctx.daemon.bridge)
   }
 
-  /** Links that an earlier life had not seen off. */
+  /** Links that an earlier life had not seen off, and ports that it listened on. */
   async init(): Promise<void> {
     for (const endpoint of this.#state.leaving.list()) void this.#reaper.watch(endpoint)
+    for (const endpoint of this.#state.endpoints.list()) this.#loopback.publish(endpoint)
   }
 
   async dispose(): Promise<void> {
     this.#reaper.stop()
+    this.#loopback.close()
     // What lives on without us still needs its way through.
     if (this.#tableMade && this.#state.endpoints.list().length === 0) await forgetForeignForwards(this.helper).catch(() => undefined)
   }
@@ -186,12 +191,11 @@ export class BridgeNetworks implements NetworkDriver {
     if (network.internal) return []
     return ports.map((port) => {
       const hostIp = port.hostIp === '' ? network.hostBinding : port.hostIp
-      if (hostIp === '') return port
+      if (hostIp === '' || hostIp === '::1') return { ...port, hostIp }
       const address = parseIp(hostIp)
       if (!address) throw invalidParameter(`port ${port.hostPort}: ${JSON.stringify(hostIp)} is not an IP address`)
       if ((address.family === 4 ? network.subnet : network.subnetIPv6) === '')
         throw notImplemented(`port ${port.hostPort}: publishing on ${hostIp} needs IPv${address.family} on network ${network.name}`)
-      if (hostIp === '::1') throw notImplemented(`port ${port.hostPort}: publishing on ::1 is not supported: publish on 127.0.0.1 or on ::`)
       return { ...port, hostIp: formatIp(address) }
     })
   }
@@ -201,7 +205,7 @@ export class BridgeNetworks implements NetworkDriver {
     const ports = this.#bindings(network, request.publishedPorts)
     const link = `veth${request.endpointId.slice(0, 11)}`
     const linkMac = macOf(request.endpointId, 12)
-    this.#state.endpoints.put(request.endpointId, {
+    const endpoint: BridgeEndpoint = {
       networkId: request.networkId,
       endpointId: request.endpointId,
       address: request.address,
@@ -209,7 +213,10 @@ export class BridgeNetworks implements NetworkDriver {
       link,
       linkMac,
       ports,
-    })
+    }
+    this.#state.endpoints.put(request.endpointId, endpoint)
+    // After the plan, which others wait for.
+    setImmediate(() => this.#listen(request.endpointId))
     if (ports.length > 0 && Date.now() - this.#foreignChecked > FOREIGN_INTERVAL) void this.#passForeign()
 
     const used = families.filter((family) => (family === 'ip' ? network.subnet : network.subnetIPv6) !== '')
@@ -255,6 +262,11 @@ export class BridgeNetworks implements NetworkDriver {
     return { host, container, links: [link], gateway, gatewayIPv6 }
   }
 
+  #listen(endpointId: string): void {
+    const endpoint = this.#state.endpoints.get(endpointId)
+    if (endpoint) this.#loopback.publish(endpoint)
+  }
+
   /** What publishes ports of an endpoint, by family; nothing where there is nothing to do. */
   #portElements(
     endpoint: { address: string; addressIPv6: string },
@@ -273,6 +285,7 @@ export class BridgeNetworks implements NetworkDriver {
     await this.#unpublish(before)
     const endpoint = { ...before, ports }
     this.#state.endpoints.put(endpointId, endpoint)
+    this.#loopback.publish(endpoint)
     for (const [family, elements] of this.#portElements(endpoint, ports)) {
       const batch = addAll(new NftBatch(family, this.#table), elements)
       await requestNft(batch.bytes(), batch.names)
@@ -281,6 +294,7 @@ export class BridgeNetworks implements NetworkDriver {
 
   async leave(_networkId: string, endpointId: string, options: { live?: boolean } = {}): Promise<void> {
     const endpoint = this.#state.endpoints.get(endpointId)
+    this.#loopback.withdraw(endpointId)
     if (endpoint) {
       await this.#unpublish(endpoint)
       // Left while the rules were being removed.

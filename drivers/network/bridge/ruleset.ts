@@ -7,6 +7,7 @@ import {
   addMark,
   addressBytes,
   cidrElements,
+  cmp,
   ctState,
   ctStatusDnat,
   daddrIsLocal,
@@ -84,6 +85,8 @@ export function addTable(batch: NftBatch, family: Family): void {
     dnat(1, registerAt(size), family),
   ])
   batch.addRule('published', [meta('l4proto'), dport(registerAt(4)), lookup('ports', { into: 1 }), dnat(1, registerAt(size), family)])
+  // A proxy listens there.
+  if (family === 'ip6') batch.addRule('output', [ip6Daddr(), cmp('eq', addressBytes('::1')), verdict('return')])
   batch.addRule('prerouting', [...daddrIsLocal(), verdict({ jump: 'published' })])
   batch.addRule('output', [...daddrIsLocal(), verdict({ jump: 'published' })])
 
@@ -139,7 +142,7 @@ export function portElements(
   const everywhere: NftElement[] = []
   const specific: NftElement[] = []
   for (const port of ports) {
-    if (port.hostIp !== '' && port.hostIp.includes(':') !== (family === 'ip6')) continue
+    if (port.hostIp === '::1' || (port.hostIp !== '' && port.hostIp.includes(':') !== (family === 'ip6'))) continue
     const key = [keyPart('inet_proto', port.protocol), keyPart('inet_service', port.hostPort)]
     const value = Buffer.concat([plain, keyPart('inet_service', port.containerPort)])
     if (port.hostIp === '' || port.hostIp === wild[family]) everywhere.push({ key: Buffer.concat(key), value })

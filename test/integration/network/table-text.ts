@@ -39,6 +39,7 @@ table ${family} ${table} {
   }
   chain output {
     type nat hook output priority -100; policy accept;
+    ${family === 'ip6' ? 'ip6 daddr ::1 return' : ''}
     fib daddr type local jump published
   }
   chain postrouting {
