@@ -127,7 +127,23 @@ daemonTest('interfaces take names, addresses and settings of choice, at create a
     'later',
   )
   await fails(t, d, /invalid MAC address/, 'run', '--rm', '--network', 'opt', '--mac-address', '01:00:00:00:00:01', 'busybox', 'true')
-  await d.ok('rm', '-f', 'nm', 'later')
+  // What can never be is told at once, also of a container that does not run.
+  await d.ok('create', '--name', 'still', 'busybox', 'true')
+  for (const name of ['later', 'still']) {
+    const connect = (network: string, EndpointConfig: object): Promise<number> =>
+      d.api('POST', `/networks/${network}/connect`, { Container: name, EndpointConfig }).then(({ status }) => status)
+    t.is(await connect('opt', { IPAMConfig: { IPv4Address: '10.99.0.1' } }), 400)
+    t.is(await connect('opt', { IPAMConfig: { IPv6Address: 'fd00::1' } }), 400)
+    t.is(await connect('opt', { IPAMConfig: { LinkLocalIPs: ['169.254.9.9'] } }), 501)
+    t.is(await connect('opt', { MacAddress: 'nonsense' }), 400)
+    t.is(await connect('nowhere', {}), 404)
+    t.is(await connect('host', {}), 403)
+  }
+  await d.ok('network', 'disconnect', 'bridge', 'still')
+  t.is((await d.api('POST', '/networks/bridge/connect', { Container: 'still', EndpointConfig: { Aliases: ['x'] } })).status, 400)
+  t.is((await d.api('POST', '/networks/opt/disconnect', { Container: 'nobody' })).status, 404)
+  t.is((await d.api('POST', '/networks/opt/disconnect', { Container: 'nobody', Force: true })).status, 200)
+  await d.ok('rm', '-f', 'nm', 'later', 'still')
   await removeNetworks(d, 'pre', 'opt')
 })
 

@@ -1,6 +1,6 @@
 /** Networks of a container that exists, and may run: joined and left later. */
 import type { EndpointSettings } from '../../schema/engine-api.js'
-import { conflict, forbidden, messageOf } from '../../sdk/errors.js'
+import { conflict, forbidden, invalidParameter, messageOf } from '../../sdk/errors.js'
 import type { NetOp } from '../../sdk/kinds/network.js'
 import type { Endpoint, NetworkFacts } from '../networks/index.js'
 import type { Container, Running } from './container.js'
@@ -86,6 +86,9 @@ export async function connectNetwork(
   const network = await ctx.networks.resolve(reference)
   assertConnectable(container, network.name)
   if (record.networks[network.name]) throw forbidden(`endpoint with name ${record.name} already exists in network ${network.name}`)
+  if (!network.userDefined && (settings.Aliases?.length || settings.Links?.length))
+    throw invalidParameter('network-scoped aliases and links are only supported for user-defined networks')
+  await ctx.networks.check(network.id, settings)
   record.networks[network.name] = settings
   try {
     if (container.isLive && container.running) {

@@ -83,6 +83,8 @@ export interface Networks {
   prune(filters: Record<string, string[]>): Promise<{ NetworksDeleted: string[] }>
   /** Resolves a reference; NotFound `network x not found`. */
   resolve(reference: string): Promise<NetworkFacts>
+  /** Refuses what no connect() to the network could give: addresses elsewhere, aliases where there are no names. */
+  check(reference: string, settings: EndpointSettings): Promise<void>
   /**
    * Allocates addresses and ports, creates the endpoint and asks the driver for its join plan. Intents go to the run ledger under `owner`
    * before each allocation. Nothing is done in the kernel's network state yet: the caller carries out the plan.

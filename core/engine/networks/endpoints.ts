@@ -66,7 +66,7 @@ export class Endpoints {
   }
 
   async connect(record: NetworkRecord, request: EndpointRequest, owner: string): Promise<Endpoint> {
-    checkSettings(record, request)
+    checkSettings(record, request.settings)
     const endpointId = randomId()
     const bare = isBare(record.driver)
     const endpoint: Endpoint = {
@@ -350,8 +350,8 @@ interface Given {
 }
 
 /** The addresses that the user named, in Docker's words if that cannot be. */
-function checkSettings(record: NetworkRecord, request: EndpointRequest): void {
-  const { IPAMConfig: wanted, MacAddress: mac } = request.settings
+export function checkSettings(record: NetworkRecord, settings: EndpointSettings): void {
+  const { IPAMConfig: wanted, MacAddress: mac } = settings
   if (mac && !/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/.test(mac)) throw invalidParameter(`invalid MAC address: ${mac}`)
   if (wanted?.LinkLocalIPs?.length) {
     throw notImplemented(`network ${record.name}: IPAMConfig.LinkLocalIPs is not supported: name an address of the network's subnet`)

@@ -395,6 +395,10 @@ test('each family that is enabled has a pool, a gateway and an address, and give
   await t.throwsAsync(networks.connect(endpoint('dual', 'c7', { settings: { IPAMConfig: { IPv6Address: '10.0.0.1' } } }), 'c7'), {
     message: 'invalid IPv6 address: 10.0.0.1',
   })
+  await t.throwsAsync(networks.check('dual', { IPAMConfig: { LinkLocalIPs: ['169.254.1.1'] } }), {
+    message: /LinkLocalIPs is not supported/,
+  })
+  await t.throwsAsync(networks.check('dual', { MacAddress: 'x' }), { message: 'invalid MAC address: x' })
   const held = world.ipam.held.size
   await networks.disconnect(Id, joined.endpointId, 'c6')
   t.is(world.ipam.held.size, held - 2)

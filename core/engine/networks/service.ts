@@ -1,7 +1,7 @@
 import { inject, injectable } from 'tsyringe'
 import { randomId } from '../../base/ids.js'
 import { KeyedLock } from '../../base/keyed-lock.js'
-import type { Network, NetworkCreateResponse } from '../../schema/engine-api.js'
+import type { EndpointSettings, Network, NetworkCreateResponse } from '../../schema/engine-api.js'
 import { conflict, forbidden, messageOf, notFound } from '../../sdk/errors.js'
 import type { IpamDriver } from '../../sdk/kinds/ipam.js'
 import type { NetworkDriver } from '../../sdk/kinds/network.js'
@@ -9,7 +9,7 @@ import { Events } from '../events/index.js'
 import { Clock, Drivers, EngineConfig, Logger, MetadataStore, RunLedger, type LoggerPort } from '../ports/index.js'
 import type { Endpoint, EndpointRequest, NetworkCreateRequest, NetworkFacts, NetworkMember, Networks } from './contract.js'
 import { withDriver } from './drivers.js'
-import { Endpoints, refuseTwice } from './endpoints.js'
+import { checkSettings, Endpoints, refuseTwice } from './endpoints.js'
 import { checkFilters, listFilters, matches, pruneFilters, untilOf, type Filters } from './filters.js'
 import { releasePools, takePools, wishesOf } from './pools.js'
 import { predefinedRequests } from './predefined.js'
@@ -171,6 +171,11 @@ export class NetworksService implements Networks {
       if (NetworksDeleted.length > 0) this.events.publish('network', 'prune', '', { reclaimed: '0' })
       return { NetworksDeleted }
     })
+  }
+
+  async check(reference: string, settings: EndpointSettings): Promise<void> {
+    await this.records.load()
+    checkSettings(this.records.resolve(reference), settings)
   }
 
   async connect(request: EndpointRequest, owner: string): Promise<Endpoint> {

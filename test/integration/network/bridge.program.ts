@@ -499,28 +499,32 @@ withWorld('links go with their sandbox, are removed when it lives on, and foreig
 })
 
 for (const variant of ['nft', 'legacy']) {
-  withWorld(`a foreign FORWARD that drops (iptables-${variant})`, async (world, out) => {
-    const iptables = `iptables-${variant} -w 5`
-    sh(`${iptables} -P FORWARD DROP; ${iptables} -N DOCKER-USER; ${iptables} -A FORWARD -j DOCKER-USER`)
-    try {
-      await world.driver.createNetwork(spec())
-      const web = await world.container('web', 105, { publishedPorts: [port(8080, 80)] })
-      await web.sandbox.serve(80)
-      assert.match(greet(out, '192.0.2.2', 8080), /web/)
-      assert.ok(pings(web.sandbox, '192.0.2.1'))
-      assert.deepEqual(await foreignForwards((argv) => helper.run(argv)), [{ variant, chain: 'DOCKER-USER', accepted: true }])
-      await (await world.life()).createNetwork(spec())
-      assert.equal(sh(`${iptables} -S DOCKER-USER`).match(/ACCEPT/g)?.length, 1, 'one rule, however often')
-      await world.driver.leave(networkId(1), web.request.endpointId)
-      await world.driver.dispose()
-      assert.deepEqual(await foreignForwards((argv) => helper.run(argv)), [{ variant, chain: 'DOCKER-USER', accepted: false }])
-      await world.life()
-    } finally {
-      sh(`${iptables} -F; ${iptables} -X; ${iptables} -P FORWARD ACCEPT`)
-      if (variant === 'nft') sh('nft delete table ip filter')
-      else sh('iptables-legacy -t filter -F')
-    }
-  })
+  for (const family of ['ip', 'ip6'] as const) {
+    withWorld(`a foreign FORWARD that drops (${family}tables-${variant})`, async (world, out) => {
+      const iptables = `${family}tables-${variant} -w 5`
+      const host = family === 'ip' ? '192.0.2.2' : '2001:db8::2'
+      sh(`${iptables} -P FORWARD DROP; ${iptables} -N DOCKER-USER; ${iptables} -A FORWARD -j DOCKER-USER`)
+      try {
+        await world.driver.createNetwork(dual(1))
+        const web = await world.container('web', 105, { addressIPv6: 'fd00:1::5/64', publishedPorts: [port(8080, 80)] })
+        await web.sandbox.serve(80, '::')
+        assert.match(greet(out, host, 8080), /web/)
+        assert.ok(family === 'ip' ? pings(web.sandbox, '192.0.2.1') : pings6(web.sandbox, '2001:db8::1'))
+        const place = { family, variant, chain: 'DOCKER-USER' }
+        assert.deepEqual(await foreignForwards((argv) => helper.run(argv)), [{ ...place, accepted: true }])
+        await (await world.life()).createNetwork(dual(1))
+        assert.equal(sh(`${iptables} -S DOCKER-USER`).match(/ACCEPT/g)?.length, 1, 'one rule, however often')
+        await world.driver.leave(networkId(1), web.request.endpointId)
+        await world.driver.dispose()
+        assert.deepEqual(await foreignForwards((argv) => helper.run(argv)), [{ ...place, accepted: false }])
+        await world.life()
+      } finally {
+        sh(`${iptables} -F; ${iptables} -X; ${iptables} -P FORWARD ACCEPT`)
+        if (variant === 'nft') sh(`nft delete table ${family} filter`)
+        else sh(`${family}tables-legacy -t filter -F`)
+      }
+    })
+  }
 }
 
 withWorld('with the real helper: a namespace is made and joined, its link removed, programs run', async (world) => {
