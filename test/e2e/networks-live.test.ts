@@ -60,6 +60,25 @@ daemonTest('the default route and the published ports follow the networks of a r
   await removeNetworks(d, 'nb', 'zz', 'aa')
 })
 
+daemonTest('what a network cannot publish stays where it is, or goes with the network that is left', async (t, d) => {
+  await d.ok('network', 'create', '--ipv6', '--subnet', '10.90.0.0/24', '--subnet', 'fd00:90::/64', 'mm')
+  await d.ok('network', 'create', '--subnet', '10.91.0.0/24', 'four')
+  const server = `echo six > /tmp/index.html; exec httpd -f -p '[::]:80' -h /tmp`
+  await d.ok('run', '-d', '--name', 'six', '--network', 'mm', '-p', '[::]:18090:80', 'busybox', 'sh', '-c', server)
+  await fails(t, d, /publishing on :: needs IPv6 on network four/, 'network', 'connect', 'four', 'six')
+  t.is(await fetchFromHost(d, 'fd00:90::1', 18090), 'six')
+  t.regex(await routes(d, 'six'), /^default via 10\.90\.0\.1 dev eth0/m)
+  t.false((await d.ok('exec', 'six', 'ls', '/sys/class/net')).includes('eth1'))
+  t.is(await d.ok('network', 'inspect', '-f', '{{len .Containers}}', 'four'), '0')
+  await d.ok('network', 'connect', '--gw-priority', '-1', 'four', 'six')
+  await d.ok('network', 'disconnect', 'mm', 'six')
+  t.regex(await routes(d, 'six'), /^default via 10\.91\.0\.1 dev eth1/m)
+  t.deepEqual((await inspect(d, 'six')).NetworkSettings.Ports['80/tcp'], null)
+  await d.ok('run', '--rm', '--network', 'mm', '-p', '[::]:18090:80', 'busybox', 'true')
+  await d.ok('rm', '-f', 'six')
+  await removeNetworks(d, 'mm', 'four')
+})
+
 daemonTest('of equal priority the first network by name gives the default route, an internal one never before others', async (t, d) => {
   await d.ok('network', 'create', '--internal', '--subnet', '10.84.0.0/24', 'a1')
   await d.ok('network', 'create', '--subnet', '10.85.0.0/24', 'b1')

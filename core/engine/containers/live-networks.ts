@@ -65,6 +65,8 @@ async function joinLive(ctx: ContainersContext, container: Container, running: R
     await ctx.netns.apply(target, { host, container: [...inside, ...(takesOver && before ? defaultRoutes(endpoint) : [])] })
     if (takesOver && publisher) await ctx.networks.movePorts(publisher, endpoint, record.id)
   } catch (error) {
+    await ctx.netns.unlink(target, [endpoint.interfaceName])
+    if (before) await ctx.netns.apply(target, { host: [], container: defaultRoutes(before) })
     await ctx.networks.disconnect(endpoint.networkId, endpoint.endpointId, record.id)
     throw error
   }
@@ -111,7 +113,10 @@ async function leaveLive(ctx: ContainersContext, container: Container, running: 
   await ctx.netns.unlink(target, [endpoint.interfaceName])
   if (next) {
     await ctx.netns.apply(target, { host: [], container: defaultRoutes(next) })
-    await ctx.networks.movePorts(endpoint, next, record.id)
+    // A container leaves all the same: what the next network cannot publish is published no more.
+    await ctx.networks
+      .movePorts(endpoint, next, record.id)
+      .catch((error: unknown) => ctx.logger.warn(`ports of container ${record.name} are published no more: ${messageOf(error)}`))
   }
   await ctx.networks.disconnect(endpoint.networkId, endpoint.endpointId, record.id)
   running.endpoints = others

@@ -221,24 +221,29 @@ export class Endpoints {
   async movePorts(from: Endpoint, to: Endpoint, owner: string): Promise<void> {
     const ports = from.publishedPorts
     if (ports.length === 0) return
+    const dual = Boolean(to.settings.GlobalIPv6Address)
     this.ledger.intend(
       owner,
-      ports.map((port) => ({
-        kind: 'port',
-        key: portKey(to.endpointId, port),
-        data: { port, dual: Boolean(to.settings.GlobalIPv6Address) },
-      })),
+      ports.map((port) => ({ kind: 'port', key: portKey(to.endpointId, port), data: { port, dual } })),
     )
-    await this.#network(from.driver, async (driver) => driver.publish?.(from.networkId, from.endpointId, []))
+    const publish = ({ driver, networkId, endpointId }: Endpoint, wanted: PublishedPort[]): Promise<void> =>
+      this.#network(driver, async (network) => network.publish?.(networkId, endpointId, wanted))
+    const keys = ({ endpointId }: Endpoint) => ports.map((port) => ({ kind: 'port', key: portKey(endpointId, port) }))
+    await publish(from, [])
+    try {
+      await publish(to, ports)
+    } catch (error) {
+      await publish(from, ports)
+      this.ledger.released(owner, keys(to))
+      throw error
+    }
     from.publishedPorts = []
-    const dual = Boolean(to.settings.GlobalIPv6Address)
-    for (const port of ports) this.#ports.adopt(port, to.endpointId, dual)
-    this.ledger.released(
-      owner,
-      ports.map((port) => ({ kind: 'port', key: portKey(from.endpointId, port) })),
-    )
     to.publishedPorts = ports
-    await this.#network(to.driver, async (driver) => driver.publish?.(to.networkId, to.endpointId, ports))
+    for (const port of ports) {
+      this.#ports.release(port, from.endpointId)
+      this.#ports.adopt(port, to.endpointId, dual)
+    }
+    this.ledger.released(owner, keys(from))
     for (const { endpointId } of [from, to]) {
       const active = this.#active.get(endpointId)
       if (active) this.#record(active)

@@ -61,7 +61,7 @@ test('configured pools are used in their order', async (t) => {
 })
 
 test('IPv6 pools are unique local ones of the machine, or the configured ones; the other family stays as it is', async (t) => {
-  const s = subject([parseBlock('fd00::/9', '')])
+  const s = subject([parseBlock('2001:db8::/32', '')])
   const first = (await (await s.driver()).requestPool({ ...request, v6: true })).pool
   t.regex(first, /^fd[0-9a-f:]+::\/64$/)
   t.is((await (await s.driver()).requestPool(request)).pool, '172.17.0.0/16')

@@ -206,6 +206,7 @@ testNetworkDriver(test, async () => {
     driver: () => world.life(),
     spec: (id) => ({ ...spec(), networkId: id }),
     address: (index) => `172.31.0.${index + 2}/16`,
+    dual: { spec: (id) => ({ ...dual(1), networkId: id }), addressIPv6: (index) => `fd00:1::${index + 2}/64` },
     remove: () => world.end(),
   }
 })
