@@ -1,7 +1,7 @@
 import test from 'ava'
 import type { NetOp } from '../core/base/net-op.js'
 import { addressBytes, macBytes, parseCidrBytes } from './bindings/inet.js'
-import { attributesOf, messagesOf, textOf, u32Of } from './bindings/netlink.js'
+import { attributesOf, MessageWriter, messagesOf, textOf, u32beOf, u32Of } from './bindings/netlink.js'
 import { keyPart, NftBatch } from './bindings/nft.js'
 import { compileNetOps, sandboxIndex, type NetPlanOp } from './netops.js'
 import type { Op } from './shim/plan.js'
@@ -107,4 +107,26 @@ test('a dump that lies about its lengths ends', (t) => {
   t.deepEqual([...messagesOf(data)], [])
   t.is(attributesOf(data).size, 0)
   t.is(attributesOf(Buffer.from([3, 0, 1, 0])).size, 0)
+})
+
+test('a message writer grows at any length', (t) => {
+  for (let filler = 1960; filler < 2060; filler++) {
+    const w = new MessageWriter().begin(16, 1, 'one')
+    w.attr(1, Buffer.alloc(filler, 1)).attrU32be(2, 7)
+    w.attrU32(3, 8)
+    w.attrU16be(4, 9).attrU8(5, 10).attrU64be(6, 11n).attrText(7, 'text')
+    w.nest(8, () => w.u8(1).u8(2).u16be(3))
+    w.begin(17, 1, 'two')
+      .u32(12)
+      .raw(Buffer.from([1, 2, 3]))
+    const [first, second] = messagesOf(w.bytes())
+    const attributes = attributesOf(first?.payload ?? Buffer.alloc(0))
+    t.is(attributes.get(1)?.length, filler)
+    t.is(u32beOf(attributes.get(2)), 7)
+    t.is(u32Of(attributes.get(3)), 8)
+    t.is(attributes.get(6)?.readBigUInt64BE(0), 11n)
+    t.is(textOf(attributes.get(7)), 'text')
+    t.deepEqual(attributes.get(8), Buffer.from([1, 2, 0, 3]))
+    t.is(second?.payload.readUInt32LE(0), 12)
+  }
 })

@@ -135,6 +135,7 @@ function compileOp(op: NetOp, side: Side): void {
         destination: op.destination,
         ...(op.gateway ? { gateway: op.gateway } : {}),
         ...(op.scope ? { scope: op.scope } : {}),
+        ...(op.replace ? { replace: true } : {}),
       })
     case 'sysctl':
       return collector.other(sysctl(op.key, op.value))

@@ -23,8 +23,8 @@ export type NetOp =
   | { op: 'up'; link: string; mtu?: number; mac?: string }
   /** CIDR. `nodad` skips duplicate address detection of IPv6. */
   | { op: 'address'; link: string; address: string; nodad?: boolean }
-  /** `destination` CIDR or `default`; without `gateway` the route is on-link. */
-  | { op: 'route'; link: string; destination: string; gateway?: string; scope?: 'link' | 'global' }
+  /** `destination` CIDR or `default`; without `gateway` the route is on-link. With `replace` it takes the place of another one to there. */
+  | { op: 'route'; link: string; destination: string; gateway?: string; scope?: 'link' | 'global'; replace?: boolean }
   /** `key` with dots or slashes, below /proc/sys. */
   | { op: 'sysctl'; key: string; value: string }
   /** Batch of nftables messages as the `tsd-engine/native` nft encoder makes them (base64). */

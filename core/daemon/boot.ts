@@ -24,6 +24,7 @@ import { HelperMounter } from '../platform/mounter.js'
 import { loadTls } from '../platform/tls-files.js'
 import { takeActivatedSockets } from '../platform/activation.js'
 import { PidFile } from '../platform/pidfile.js'
+import { KernelNamespaceSockets } from '../platform/namespace-sockets.js'
 import { HelperNetworkNamespaces } from '../platform/network-namespaces.js'
 import { ShimSpawner } from '../platform/spawner.js'
 import { SystemZstd } from '../platform/zstd.js'
@@ -132,6 +133,7 @@ async function assemble(daemonConfig: DaemonConfig, logger: DaemonLogger, timing
     shims: spawner,
     spawner,
     netns: new HelperNetworkNamespaces(spawner),
+    sockets: new KernelNamespaceSockets(),
     mounter,
     archiver,
     downloads: new HttpDownloads(),

@@ -15,6 +15,7 @@ import { Execs, ExecService } from '../engine/execs/index.js'
 import { Images, ImagesService } from '../engine/images/index.js'
 import { Layers, LayerStore } from '../engine/layers/index.js'
 import { Logs, LogsService } from '../engine/logs/index.js'
+import { Names, NamesService } from '../engine/names/index.js'
 import { Networks, NetworksService } from '../engine/networks/index.js'
 import {
   Archiver,
@@ -29,6 +30,7 @@ import {
   MetadataStore,
   Mounter,
   type MounterPort,
+  NamespaceSockets,
   NetworkNamespaces,
   RunLedger,
   Shims,
@@ -55,6 +57,7 @@ export interface Foundations {
   shims: Shims
   spawner: SpawnerPort
   netns: NetworkNamespaces
+  sockets: NamespaceSockets
   mounter: MounterPort
   archiver: ArchiverPort & TreesPort
   downloads: Downloads
@@ -84,6 +87,7 @@ export function wire(foundations: Foundations): Engine {
   value(Shims, foundations.shims)
   value(Spawner, foundations.spawner)
   value(NetworkNamespaces, foundations.netns)
+  value(NamespaceSockets, foundations.sockets)
   value(Mounter, foundations.mounter)
   value(Archiver, foundations.archiver)
   value(Trees, foundations.archiver)
@@ -100,6 +104,7 @@ export function wire(foundations: Foundations): Engine {
   service(Distribution, DistributionService)
   service(Volumes, VolumesService)
   service(Networks, NetworksService)
+  service(Names, NamesService)
   service(Logs, LogsService)
   service(Containers, ContainerService)
   service(Execs, ExecService)

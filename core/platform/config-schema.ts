@@ -142,7 +142,7 @@ const poolsSchema: JsonSchema = {
   items: {
     type: 'object',
     required: ['base', 'size'],
-    properties: { base: { type: 'string' }, size: { type: 'integer', minimum: 1, maximum: 32 } },
+    properties: { base: { type: 'string' }, size: { type: 'integer', minimum: 1, maximum: 128 } },
   },
 }
 

@@ -58,6 +58,8 @@ export function payload(base: keyof typeof bases, offset: number, length: number
 
 export const ipSaddr = (register = REG_1): Expression => payload('network', 12, 4, register)
 export const ipDaddr = (register = REG_1): Expression => payload('network', 16, 4, register)
+export const ip6Saddr = (register = REG_1): Expression => payload('network', 8, 16, register)
+export const ip6Daddr = (register = REG_1): Expression => payload('network', 24, 16, register)
 /** `th dport` */
 export const dport = (register = REG_1): Expression => payload('transport', 2, 2, register)
 
@@ -106,18 +108,18 @@ export function immediate(value: Uint8Array, register = REG_1): Expression {
   })
 }
 
-const NFPROTO_IPV4 = 2
+const natFamilies = { ip: 2, ip6: 10 } as const
 
-/** `dnat ip to ADDRESS . PORT`, both from registers. */
-export function dnat(addressRegister: number, portRegister?: number): Expression {
+/** `dnat ip to ADDRESS . PORT` or `dnat ip6 to`, both from registers. */
+export function dnat(addressRegister: number, portRegister?: number, family: keyof typeof natFamilies = 'ip'): Expression {
   return expression('nat', (w) => {
-    w.attrU32be(1, 1).attrU32be(2, NFPROTO_IPV4).attrU32be(3, addressRegister)
+    w.attrU32be(1, 1).attrU32be(2, natFamilies[family]).attrU32be(3, addressRegister)
     if (portRegister !== undefined) w.attrU32be(5, portRegister)
   })
 }
 
 export function snat(addressRegister: number): Expression {
-  return expression('nat', (w) => w.attrU32be(1, 0).attrU32be(2, NFPROTO_IPV4).attrU32be(3, addressRegister))
+  return expression('nat', (w) => w.attrU32be(1, 0).attrU32be(2, natFamilies.ip).attrU32be(3, addressRegister))
 }
 
 export const masquerade = (): Expression => expression('masq', () => undefined)

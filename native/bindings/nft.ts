@@ -44,6 +44,7 @@ const DATA_TYPE_VERDICT = 0xffffff00
 /** Numbers that nft uses to name the parts of a key, and their sizes in a key (always whole words). */
 const types = {
   ipv4_addr: { id: 7, size: 4 },
+  ipv6_addr: { id: 8, size: 16 },
   inet_proto: { id: 12, size: 4 },
   inet_service: { id: 13, size: 4 },
   mark: { id: 19, size: 4 },
@@ -58,6 +59,7 @@ export function keyPart(type: NftType, value: string | number): Buffer {
   const bytes = Buffer.alloc(types[type].size)
   switch (type) {
     case 'ipv4_addr':
+    case 'ipv6_addr':
       return addressBytes(String(value))
     case 'inet_proto':
       bytes[0] = protocols[value as keyof typeof protocols] ?? Number(value)
@@ -232,15 +234,12 @@ export class NftBatch {
 
 /** The two elements of an interval set that a CIDR takes. */
 export function cidrElements(address: Uint8Array, prefix: number): NftElement[] {
-  const size = 2 ** (32 - prefix)
-  const start = Math.floor(Buffer.from(address).readUInt32BE(0) / size) * size
-  const word = (value: number): Buffer => {
-    const bytes = Buffer.alloc(4)
-    bytes.writeUInt32BE(value)
-    return bytes
-  }
-  const elements: NftElement[] = [{ key: word(start) }]
-  if (start + size <= 0xffffffff) elements.push({ key: word(start + size), intervalEnd: true })
+  const bits = address.length * 8
+  const size = 1n << BigInt(bits - prefix)
+  const start = (BigInt(`0x${Buffer.from(address).toString('hex')}`) / size) * size
+  const key = (value: bigint): Buffer => Buffer.from(value.toString(16).padStart(bits / 4, '0'), 'hex')
+  const elements: NftElement[] = [{ key: key(start) }]
+  if (start + size < 1n << BigInt(bits)) elements.push({ key: key(start + size), intervalEnd: true })
   return elements
 }
 

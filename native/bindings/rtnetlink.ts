@@ -200,6 +200,8 @@ export interface RouteOptions {
   destination: string
   gateway?: string
   scope?: 'link' | 'global'
+  /** Take the place of a route to the same destination. */
+  replace?: boolean
 }
 
 function routeMessage(w: MessageWriter, type: number, flags: number, verb: string, o: RouteOptions): void {
@@ -220,7 +222,7 @@ function routeMessage(w: MessageWriter, type: number, flags: number, verb: strin
 }
 
 export function addRoute(w: MessageWriter, options: RouteOptions): void {
-  routeMessage(w, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, 'add', options)
+  routeMessage(w, RTM_NEWROUTE, NLM_F_CREATE | (options.replace ? NLM_F_REPLACE : NLM_F_EXCL), 'add', options)
 }
 
 export function deleteRoute(w: MessageWriter, options: RouteOptions): void {

@@ -174,6 +174,7 @@ static int make_child(struct plan plan, const struct op *clone_op)
 		return fail(errno, NULL, "clone3 with flags 0x%llx", (unsigned long long)args.flags);
 	if (pid == 0) {
 		g.sync = pair[1];
+		g.lock = run.lock;
 		child_main(plan, mapped);
 	}
 	close(pair[1]);

@@ -211,6 +211,10 @@ int op_start(const struct op *op)
 		int r = child_sync();
 		if (r < 0)
 			return r;
+		/* Who waits for a word is not at work: the next daemon need not wait for it. */
+		if (g.lock >= 0)
+			close(g.lock);
+		g.lock = -1;
 		r = send_fd(g.sync, 'P', -1);
 		return r < 0 ? r : await('R');
 	}

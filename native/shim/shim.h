@@ -62,6 +62,7 @@ struct context {
 	int output;		/* helper: where output frames go */
 	uint16_t height, width;
 	bool synced;		/* child: the parent phase is done */
+	int lock;		/* child: the generation's, until it parks or runs its program */
 };
 
 extern struct context g;

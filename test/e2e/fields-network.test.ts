@@ -135,6 +135,35 @@ field('field EndpointSettings.Aliases are kept with the endpoint', async (t) => 
   t.true((await endpoint({ Aliases: ['web'] })).shown.Aliases?.includes('web'))
 })
 
+field('field EndpointSettings.Links are names of the one container', async (t) => {
+  const target = await daemon.ok('run', '-d', '--name', 'linked', '--network', 'own', 'busybox', 'sleep', '100')
+  const created = await daemon.api('POST', '/containers/create', {
+    Image: 'busybox',
+    Cmd: ['nslookup', 'other'],
+    HostConfig: { NetworkMode: 'own' },
+    NetworkingConfig: { EndpointsConfig: { own: { Links: ['linked:other'] } } },
+  })
+  const { Id } = created.json<{ Id: string }>()
+  t.regex(await daemon.ok('start', '-a', Id), /Name:\s+other\nAddress: 10\.77\.0\.\d+/)
+  await daemon.ok('rm', '-f', Id, target)
+})
+
+field('field HostConfig.Links are names on the main network, and refused on the default one', async (t) => {
+  const target = await daemon.ok('run', '-d', '--name', 'linked', '--network', 'own', 'busybox', 'sleep', '100')
+  const create = (NetworkMode: string) =>
+    daemon.api('POST', '/containers/create', {
+      Image: 'busybox',
+      Cmd: ['nslookup', 'other'],
+      HostConfig: { NetworkMode, Links: ['linked:other'] },
+    })
+  const { Id } = (await create('own')).json<{ Id: string }>()
+  t.regex(await daemon.ok('start', '-a', Id), /Name:\s+other\nAddress: 10\.77\.0\.\d+/)
+  const refused = await create('default')
+  t.is(refused.status, 501)
+  t.true(refused.body.includes('HostConfig.Links is not supported on the default network'))
+  await daemon.ok('rm', '-f', Id, target)
+})
+
 field('field EndpointSettings.DNSNames names the container and its aliases', async (t) => {
   const { shown, id } = await endpoint({ Aliases: ['web'] })
   t.true(shown.DNSNames?.includes('web'))

@@ -57,8 +57,8 @@ function randomFrom(seed: number): (below: number) => number {
  * on the host are made for runc only.
  */
 const ledgerKinds = {
-  intend: ['shim', 'exec', 'snapshot', 'endpoint', 'address', 'port', 'volume-mount', 'exec-shim', 'mount', 'netns', 'network'],
-  fact: ['shim', 'exec', 'snapshot', 'endpoint', 'volume-mount', 'exec-shim', 'mount', 'netns'],
+  intend: ['shim', 'exec', 'snapshot', 'endpoint', 'address', 'port', 'name-server', 'volume-mount', 'exec-shim', 'mount', 'netns', 'network'],
+  fact: ['shim', 'exec', 'snapshot', 'endpoint', 'name-server', 'volume-mount', 'exec-shim', 'mount', 'netns'],
 } as const
 
 /** Intents in the ledger since the daemon has started. */
@@ -150,10 +150,16 @@ killTest('200 mixed operations under random kills leave exactly what the API say
       },
       () => d.api('POST', '/volumes/create', { Name: `v${random(3)}` }),
       () => d.api('DELETE', `/volumes/v${random(3)}`),
-      () => d.api('POST', '/networks/create', { Name: `n${random(3)}` }),
-      () => d.api('DELETE', `/networks/n${random(3)}`),
+      () => d.api('POST', '/networks/create', { Name: `n${random(3)}`, EnableIPv6: random(2) === 0 }),
+      () =>
+        d.api('POST', `/containers/create?name=${pick()}`, {
+          Image: 'busybox',
+          Cmd: ['sleep', '1000'],
+          HostConfig: { NetworkMode: `n${random(3)}`, PortBindings: { '80/tcp': [{ HostPort: String(9000 + random(20)) }] } },
+        }),
       () => d.api('POST', `/networks/n${random(3)}/connect`, { Container: pick() }),
-      () => d.api('POST', `/networks/n${random(3)}/disconnect`, { Container: pick(), Force: random(2) === 0 }),
+      () => d.api('POST', `/networks/${random(2) === 0 ? 'bridge' : `n${random(3)}`}/disconnect`, { Container: pick(), Force: random(2) === 0 }),
+      () => d.api('DELETE', `/networks/n${random(3)}`),
     ]
     let kills = 0
     let lastKill = 0
@@ -197,10 +203,18 @@ for (const step of ['intend', 'fact'] as const) {
       async (t) => {
         await withDaemon(t, async (d, base) => {
           const runtime = kind === 'mount' || kind === 'netns' ? 'runc' : ''
+          // Names are found on networks of users alone.
+          const mode = kind === 'name-server' ? 'named' : 'bridge'
+          await d.api('POST', '/networks/create', { Name: 'named', EnableIPv6: true })
           const body = {
             Image: 'busybox',
             Cmd: ['sleep', '1000'],
-            HostConfig: { Binds: ['vol:/data'], PortBindings: { '80/tcp': [{ HostPort: '9100' }] }, Runtime: runtime },
+            HostConfig: {
+              NetworkMode: mode,
+              Binds: ['vol:/data'],
+              PortBindings: { '80/tcp': [{ HostPort: '9100' }] },
+              Runtime: runtime,
+            },
           }
           await d.api('POST', '/containers/create?name=xx', body)
           await d.api('POST', '/containers/create?name=other', { Image: 'busybox', Cmd: ['sleep', '1000'] })

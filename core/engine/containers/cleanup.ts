@@ -3,6 +3,7 @@ import { removeFiles } from '../../base/remove-files.js'
 import { messageOf } from '../../sdk/errors.js'
 import type { Container, Running } from './container.js'
 import type { ContainersContext } from './context.js'
+import { closeNames } from './name-server.js'
 
 export async function unmountRootfs(ctx: ContainersContext, path: string): Promise<void> {
   await ctx.mounter.unmount(path)
@@ -32,6 +33,7 @@ export async function releaseRun(ctx: ContainersContext, container: Container, r
   }
 
   const networks = async (): Promise<void> => {
+    closeNames(ctx, container)
     for (const endpoint of running.endpoints)
       await step(`network ${endpoint.networkName}`, () => ctx.networks.disconnect(endpoint.networkId, endpoint.endpointId, owner))
   }

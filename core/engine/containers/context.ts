@@ -3,6 +3,7 @@ import type { Events } from '../events/index.js'
 import type { Images } from '../images/index.js'
 import type { Layers } from '../layers/index.js'
 import type { Logs } from '../logs/index.js'
+import type { Names } from '../names/index.js'
 import type { Networks } from '../networks/index.js'
 import type { Clock, ContainerFiles, Drivers, EngineConfig, NetworkNamespaces, RunLedger, Shims, Zstd } from '../ports/index.js'
 import type { Volumes } from '../volumes/index.js'
@@ -24,6 +25,7 @@ export interface ContainersContext {
   layers: Layers
   volumes: Volumes
   networks: Networks
+  names: Names
   logs: Logs
   events: Events
   ledger: RunLedger

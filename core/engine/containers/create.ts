@@ -2,7 +2,7 @@ import { mkdir, rm } from 'node:fs/promises'
 import os from 'node:os'
 import { randomId } from '../../base/ids.js'
 import type { ContainerCreateBody, EndpointSettings, HostConfig } from '../../schema/engine-api.js'
-import { conflict, invalidParameter, isTsdError, notFound } from '../../sdk/errors.js'
+import { conflict, invalidParameter, isTsdError, notFound, notImplemented } from '../../sdk/errors.js'
 import { Container } from './container.js'
 import { containerDir, publish, type ContainersContext } from './context.js'
 import { populateVolumes } from './copy-up.js'
@@ -22,6 +22,16 @@ function normaliseNetworkMode(hostConfig: HostConfig): string {
   return mode === '' || mode === 'default' ? 'bridge' : mode
 }
 
+/** A link is a name that one container alone has for another; on the default network it would need hosts lines and variables of the other. */
+function checkLinks(mode: string, links: string[], endpoints: Record<string, EndpointSettings>): void {
+  const all = [...links, ...Object.values(endpoints).flatMap((settings) => settings.Links ?? [])]
+  const bad = all.find((link) => !/^\/?[^:/\s]+(:[^:\s]+)?$/.test(link))
+  if (bad !== undefined) throw invalidParameter(`bad format for links: ${bad}`)
+  const legacy = (mode === 'bridge' && links.length > 0) || (endpoints['bridge']?.Links?.length ?? 0) > 0
+  if (legacy)
+    throw notImplemented('HostConfig.Links is not supported on the default network: put the containers on one user-defined network')
+}
+
 /** The networks to join at start, by name: NetworkMode first, then what EndpointsConfig adds. */
 function wantedNetworks(body: ContainerCreateBody, mode: string): Record<string, EndpointSettings> {
   const endpoints: Record<string, EndpointSettings> = {}
@@ -38,6 +48,9 @@ function wantedNetworks(body: ContainerCreateBody, mode: string): Record<string,
   const { [mode]: _, ...others } = endpoints
   if ((mode === 'host' || mode === 'none') && Object.keys(others).length > 0)
     throw conflict(`conflicting options: cannot attach both user-defined and non-user-defined network-modes`)
+  // Where older clients put them.
+  if (!predefinedModes.has(mode) && !main.Links?.length && body.HostConfig?.Links?.length) main.Links = body.HostConfig.Links
+  checkLinks(mode, body.HostConfig?.Links ?? [], endpoints)
   const hasAddress = main.IPAMConfig?.IPv4Address || main.IPAMConfig?.IPv6Address
   if (predefinedModes.has(mode) && hasAddress)
     throw invalidParameter('user specified IP address is supported on user defined networks only')

@@ -38,7 +38,9 @@ export function portMapOf(container: Container): PortMap {
     for (const port of endpoint.publishedPorts) {
       const key = `${port.containerPort}/${port.protocol}`
       const list = ports[key] ?? []
-      list.push({ HostIp: port.hostIp || '0.0.0.0', HostPort: String(port.hostPort) })
+      const families = endpoint.settings.IPAddress ? ['0.0.0.0'] : []
+      if (endpoint.settings.GlobalIPv6Address) families.push('::')
+      for (const HostIp of port.hostIp === '' ? families : [port.hostIp]) list.push({ HostIp, HostPort: String(port.hostPort) })
       ports[key] = list
     }
   }

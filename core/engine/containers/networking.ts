@@ -1,39 +1,85 @@
 import type { Disposables } from '../../base/disposables.js'
 import type { EndpointSettings } from '../../schema/engine-api.js'
-import { conflict, forbidden, messageOf } from '../../sdk/errors.js'
+import { forbidden, invalidParameter } from '../../sdk/errors.js'
 import type { NetOp } from '../../sdk/kinds/network.js'
-import type { Endpoint } from '../networks/index.js'
-import type { Container, Running } from './container.js'
+import type { Endpoint, NetworkFacts } from '../networks/index.js'
+import type { Container } from './container.js'
 import type { ContainersContext } from './context.js'
 import { exposedPorts, publishedPorts } from './ports.js'
 
 const noNamespace = new Set(['host'])
+const INTERFACE_NAME = 'com.docker.network.endpoint.ifname'
 
 /** Steps of all endpoints, in order of their interfaces. */
-export function mergePlans(endpoints: Endpoint[]): { host: NetOp[]; container: NetOp[] } {
+export function mergePlans(endpoints: Endpoint[], more: NetOp[] = []): { host: NetOp[]; container: NetOp[] } {
   return {
     host: endpoints.flatMap((endpoint) => endpoint.join.host),
-    container: [{ op: 'up', link: 'lo' }, ...endpoints.flatMap((endpoint) => endpoint.join.container)],
+    container: [{ op: 'up', link: 'lo' }, ...endpoints.flatMap((endpoint) => endpoint.join.container), ...more],
   }
 }
 
-async function connectOne(
-  ctx: ContainersContext,
-  container: Container,
-  network: string,
-  index: number,
-  gateway: boolean,
-): Promise<Endpoint> {
+interface Candidate {
+  name: string
+  internal: boolean
+  priority: number
+}
+
+/** The one that gives the default route: of the highest priority, with a way out, first by name. */
+export function gatewayOf<T extends Candidate>(candidates: readonly T[]): T | undefined {
+  const better = (a: T, b: T): boolean => {
+    if (a.priority !== b.priority) return a.priority > b.priority
+    return a.internal !== b.internal ? b.internal : a.name < b.name
+  }
+  return candidates.reduce<T | undefined>((best, one) => (best === undefined || better(one, best) ? one : best), undefined)
+}
+
+const priorityOf = (settings: EndpointSettings | undefined): number => settings?.GwPriority ?? 0
+
+/** The endpoint of a live container that its default route goes through. */
+export function gatewayEndpoint(container: Container, endpoints: readonly Endpoint[]): Endpoint | undefined {
+  const { networks } = container.record
+  const candidates = endpoints.map((endpoint) => ({
+    name: endpoint.networkName,
+    internal: endpoint.join.gateway === '' && endpoint.join.gatewayIPv6 === '',
+    // The record may have let go of it already.
+    priority: priorityOf(networks[endpoint.networkName] ?? endpoint.settings),
+    endpoint,
+  }))
+  const best = gatewayOf(candidates)
+  return best?.internal ? undefined : best?.endpoint
+}
+
+const numberOf = (name: string, prefix: string): number =>
+  name.startsWith(prefix) && /^\d{1,5}$/.test(name.slice(prefix.length)) ? Number(name.slice(prefix.length)) : -1
+
+/** As the user named it, or the next of its prefix. */
+export function interfaceNameFor(settings: EndpointSettings | undefined, prefix: string, taken: readonly string[]): string {
+  const wanted = settings?.DriverOpts?.[INTERFACE_NAME]
+  if (wanted === undefined || wanted === '') return `${prefix}${Math.max(-1, ...taken.map((name) => numberOf(name, prefix))) + 1}`
+  if (wanted.length > 15 || /[\s/:%]/.test(wanted) || ['.', '..', 'lo'].includes(wanted))
+    throw invalidParameter(`${INTERFACE_NAME}: ${JSON.stringify(wanted)} is not a name for an interface (1 to 15 characters)`)
+  if (taken.includes(wanted)) throw forbidden(`${INTERFACE_NAME}: the container has an interface ${wanted} already`)
+  return wanted
+}
+
+export interface JoinChoice {
+  interfaceName: string
+  gateway: boolean
+  publish: boolean
+}
+
+export function connectOne(ctx: ContainersContext, container: Container, network: string, choice: JoinChoice): Promise<Endpoint> {
   const { record } = container
   return ctx.networks.connect(
     {
       containerId: record.id,
       containerName: record.name,
+      hostname: record.config.Hostname ?? '',
       network,
       settings: record.networks[network] ?? {},
-      interfaceName: `eth${index}`,
-      defaultGateway: gateway,
-      publishedPorts: gateway ? publishedPorts(record.config, record.hostConfig) : [],
+      interfaceName: choice.interfaceName,
+      defaultGateway: choice.gateway,
+      publishedPorts: choice.publish ? publishedPorts(record.config, record.hostConfig) : [],
       exposedPorts: exposedPorts(record.config, record.hostConfig),
     },
     record.id,
@@ -43,16 +89,21 @@ async function connectOne(
 /** Takes addresses and ports on every network of the container. Nothing is done to the kernel's network state yet. */
 export async function joinNetworks(ctx: ContainersContext, container: Container, stack: Disposables): Promise<Endpoint[]> {
   const { record } = container
-  const endpoints: Endpoint[] = []
-  const names = Object.keys(record.networks)
-  // The endpoint of the highest gateway priority gives the default route; ties go to the first.
-  const priority = (name: string): number => record.networks[name]?.GwPriority ?? 0
-  const best = names.reduce<string | undefined>((a, b) => (a === undefined || priority(b) > priority(a) ? b : a), undefined)
-  for (const [index, name] of names.entries()) {
+  const wanted: { facts: NetworkFacts; name: string; internal: boolean; priority: number }[] = []
+  for (const [name, settings] of Object.entries(record.networks)) {
     if (noNamespace.has(name)) continue
-    const endpoint = await connectOne(ctx, container, name, index, name === best)
-    stack.defer(`network ${name}`, () => ctx.networks.disconnect(endpoint.networkId, endpoint.endpointId, record.id))
-    record.networks[name] = { ...record.networks[name], ...endpoint.settings }
+    const facts = await ctx.networks.resolve(name)
+    wanted.push({ facts, name, internal: facts.internal, priority: priorityOf(settings) })
+  }
+  const best = gatewayOf(wanted)
+  const endpoints: Endpoint[] = []
+  for (const one of wanted) {
+    const settings = record.networks[one.name]
+    const taken = endpoints.map(({ interfaceName }) => interfaceName)
+    const interfaceName = interfaceNameFor(settings, one.facts.interfacePrefix, taken)
+    const endpoint = await connectOne(ctx, container, one.name, { interfaceName, gateway: one === best, publish: one === best })
+    stack.defer(`network ${one.name}`, () => ctx.networks.disconnect(endpoint.networkId, endpoint.endpointId, record.id))
+    record.networks[one.name] = { ...settings, ...endpoint.settings }
     endpoints.push(endpoint)
   }
   return endpoints
@@ -70,95 +121,5 @@ export function forgetAddresses(settings: EndpointSettings): EndpointSettings {
     GlobalIPv6Address: '',
     GlobalIPv6PrefixLen: 0,
     MacAddress: '',
-  }
-}
-
-function assertConnectable(container: Container, name: string): void {
-  const mode = container.record.hostConfig.NetworkMode ?? ''
-  if (mode === 'host')
-    throw forbidden('container cannot be connected to the network: it uses the host network; it would have to be disconnected from it')
-  if (mode.startsWith('container:'))
-    throw forbidden('container sharing network namespace with another container or host cannot be connected to any other network')
-  if (name === 'host') throw forbidden('container cannot be connected to host network')
-  if (name === 'none' || 'none' in container.record.networks)
-    throw forbidden('container cannot be connected to multiple networks with one of the networks in private (none) mode')
-}
-
-export async function connectNetwork(
-  ctx: ContainersContext,
-  container: Container,
-  reference: string,
-  settings: EndpointSettings,
-): Promise<void> {
-  const { record } = container
-  if (record.state.status === 'removing' || record.state.status === 'dead') throw conflict(`container ${record.id} is marked for removal`)
-  const network = await ctx.networks.resolve(reference)
-  assertConnectable(container, network.name)
-  if (record.networks[network.name]) throw forbidden(`endpoint with name ${record.name} already exists in network ${network.name}`)
-  record.networks[network.name] = settings
-  try {
-    if (container.isLive && container.running) {
-      const { running } = container
-      const index = Math.max(-1, ...running.endpoints.map((endpoint) => interfaceIndex(endpoint))) + 1
-      const hasGateway = running.endpoints.some((endpoint) => endpoint.join.gateway !== '')
-      const endpoint = await connectOne(ctx, container, network.name, index, !hasGateway)
-      try {
-        await ctx.netns.apply({ pid: record.state.pid }, endpoint.join)
-      } catch (error) {
-        await ctx.networks.disconnect(endpoint.networkId, endpoint.endpointId, record.id)
-        throw error
-      }
-      ctx.networks.connected(endpoint, record.id)
-      running.endpoints.push(endpoint)
-      record.networks[network.name] = { ...settings, ...endpoint.settings }
-    } else ctx.events.publish('network', 'connect', network.id, { container: record.id, name: network.name, type: network.driver })
-  } catch (error) {
-    delete record.networks[network.name]
-    throw error
-  }
-  await ctx.registry.save(container, { sync: true })
-}
-
-const interfaceIndex = (endpoint: Endpoint): number => Number(/\d+$/.exec(endpoint.interfaceName)?.[0] ?? -1)
-
-export async function disconnectNetwork(ctx: ContainersContext, container: Container, reference: string): Promise<void> {
-  const { record } = container
-  const network = await ctx.networks.resolve(reference)
-  if (!record.networks[network.name]) throw forbidden(`container ${record.id} is not connected to network ${network.name}`)
-  if (network.name === 'host') throw forbidden('container cannot be disconnected from host network')
-  const settings = record.networks[network.name]
-  delete record.networks[network.name]
-  // The record first: what a kill leaves undone is finished by the next daemon.
-  await ctx.registry.save(container, { sync: true })
-  const { running } = container
-  const endpoint = running?.endpoints.find((e) => e.networkId === network.id)
-  if (!container.isLive || !running || !endpoint) {
-    ctx.events.publish('network', 'disconnect', network.id, { container: record.id, name: network.name, type: network.driver })
-    return
-  }
-  try {
-    await leaveEndpoint(ctx, container, running, endpoint)
-  } catch (error) {
-    if (settings) record.networks[network.name] = settings
-    await ctx.registry.save(container, { sync: true })
-    throw error
-  }
-}
-
-async function leaveEndpoint(ctx: ContainersContext, container: Container, running: Running, endpoint: Endpoint): Promise<void> {
-  const { id, state } = container.record
-  await ctx.netns.unlink({ pid: state.pid }, [endpoint.interfaceName])
-  await ctx.networks.disconnect(endpoint.networkId, endpoint.endpointId, id)
-  running.endpoints = running.endpoints.filter((e) => e !== endpoint)
-}
-
-/** The record of a container that outlived a daemon decides: a connect that was not acknowledged is undone, a disconnect is finished. */
-export async function settleEndpoints(ctx: ContainersContext, container: Container, running: Running): Promise<void> {
-  const recorded = new Set(Object.values(container.record.networks).map(({ EndpointID }) => EndpointID))
-  for (const endpoint of running.endpoints) {
-    if (recorded.has(endpoint.endpointId)) continue
-    await leaveEndpoint(ctx, container, running, endpoint).catch((error: unknown) =>
-      ctx.logger.warn(`container ${container.record.name} could not leave network ${endpoint.networkName}: ${messageOf(error)}`),
-    )
   }
 }

@@ -6,7 +6,9 @@ import type { Container, Running } from './container.js'
 import { containerDir, type ContainersContext } from './context.js'
 import type { AfterExit } from './exit.js'
 import { logInfoOf } from './log-info.js'
-import { forgetAddresses, settleEndpoints } from './networking.js'
+import { settleEndpoints } from './live-networks.js'
+import { adoptNames } from './name-server.js'
+import { forgetAddresses } from './networking.js'
 import { finishRemoval } from './remove.js'
 import { unpauseContainer } from './stop.js'
 import { shouldRestart, startsAtBoot } from './restart-policy.js'
@@ -107,6 +109,9 @@ async function releaseEntry(ctx: ContainersContext, owner: string, entry: Ledger
     case 'netns':
       await ctx.netns.remove(entry.key)
       return done()
+    case 'name-server':
+      // Its sockets went with the daemon that made them.
+      return done()
     case 'volume-mount':
       // Boot waits for no plugin: the volumes service takes what is left here, and asks each driver when it is there.
       if (ctx.drivers.active('volume', text(entry.data, 'driver')) === undefined) return
@@ -171,6 +176,7 @@ async function restoreOne(service: Lifecycle, container: Container, entries: Led
     const running = await rebuild(ctx, container, survivor, survivor.shim, entries)
     await resumeLog(ctx, container, running)
     service.adopt(container, running)
+    await adoptNames(ctx, container, running, entries)
     await ctx.registry.save(container, { sync: false })
     const frozen = entries.filter(({ kind }) => kind === 'frozen')
     if (frozen.length > 0 && status === 'paused') await unpauseContainer(ctx, container)

@@ -5,7 +5,7 @@ import type { MountInstruction } from '../../sdk/kinds/graph.js'
 import type { NetOp } from '../../sdk/kinds/network.js'
 import type { OciSpec } from '../../sdk/oci.js'
 import type { ShimSpec } from '../../sdk/ports.js'
-import type { LedgerResource } from '../ports/index.js'
+import type { LedgerResource, SandboxTarget } from '../ports/index.js'
 import { unmountRootfs } from './cleanup.js'
 import type { ContainersContext } from './context.js'
 
@@ -21,6 +21,8 @@ export interface ProcessRequest {
   shim: ShimSpec
   /** Made, and held before its command. */
   park?: boolean
+  /** Work in the sandbox before its process runs. */
+  prepare?: (target: SandboxTarget) => void
 }
 
 export interface ProcessPlace {
@@ -37,12 +39,17 @@ export async function runProcess(
   stack: Disposables,
   request: ProcessRequest,
 ): Promise<ProcessPlace> {
-  const { id, owner, bundle, spec, rootfs, network, shim, park = false } = request
+  const { id, owner, bundle, spec, rootfs, network, shim, park = false, prepare } = request
   const newNetns = spec.linux.namespaces.find((namespace) => namespace.type === 'network' && !namespace.path)
   if (driver.run) {
     stack.defer('processes', () => driver.delete(id))
     const container = { id, bundle, spec, rootfs, network: newNetns ? network : undefined, shim }
-    await (park ? driver.create(container) : driver.run(container))
+    if (park) await driver.create(container)
+    else if (prepare) {
+      const { pid } = await driver.create(container)
+      prepare({ pid })
+      await driver.start(id)
+    } else await driver.run(container)
     return { mountedRootfs: undefined, netns: undefined }
   }
   const mountedRootfs = `${ctx.config.execRoot}/rootfs/${shim.id}`
@@ -55,6 +62,7 @@ export async function runProcess(
     stack.defer('network namespace', () => ctx.netns.remove(netns))
     await ctx.netns.create(netns, network)
     newNetns.path = netns
+    prepare?.({ path: netns })
   }
   stack.defer('root file system', () => unmountRootfs(ctx, mountedRootfs))
   await mkdir(mountedRootfs, { recursive: true, mode: 0o700 })

@@ -23,6 +23,7 @@ import { Events } from '../events/index.js'
 import { Images } from '../images/index.js'
 import { Layers } from '../layers/index.js'
 import { Logs } from '../logs/index.js'
+import { Names } from '../names/index.js'
 import { Networks } from '../networks/index.js'
 import { Volumes } from '../volumes/index.js'
 import { exportContainer, readArchive, statPath, writeArchive } from './archive.js'
@@ -50,7 +51,7 @@ import type {
 } from './contract.js'
 import { inspectContainer } from './inspect.js'
 import { listContainers, pruneCandidates } from './list.js'
-import { connectNetwork, disconnectNetwork } from './networking.js'
+import { connectNetwork, disconnectNetwork } from './live-networks.js'
 import { ContainerRegistry } from './registry.js'
 import { removeContainer } from './remove.js'
 import { applyRestartPolicies, restoreContainers, shutdownContainer, type Lifecycle } from './restore.js'
@@ -88,6 +89,7 @@ export class ContainerService implements Containers, Lifecycle {
     @inject(Layers) layers: Layers,
     @inject(Volumes) volumes: Volumes,
     @inject(Networks) networks: Networks,
+    @inject(Names) names: Names,
     @inject(Logs) logs: Logs,
     @inject(Events) events: Events,
     @inject(RunLedger) ledger: RunLedger,
@@ -112,6 +114,7 @@ export class ContainerService implements Containers, Lifecycle {
       layers,
       volumes,
       networks,
+      names,
       logs,
       events,
       ledger,
@@ -201,6 +204,7 @@ export class ContainerService implements Containers, Lifecycle {
         throw error
       }
       this.ctx.registry.unreserve(oldName, container.id)
+      this.ctx.networks.rename(container.id, newName)
       publish(this.ctx, container, 'rename', { oldName: `/${oldName}` })
     })
   }

@@ -9,13 +9,14 @@ import type { ShimFile, ShimSpec } from '../../sdk/ports.js'
 import type { GraphDriver, MountInstruction } from '../../sdk/kinds/graph.js'
 import type { LogInfo, LogSink } from '../../sdk/kinds/log.js'
 import type { Endpoint } from '../networks/index.js'
-import type { LedgerResource } from '../ports/index.js'
+import type { LedgerResource, SandboxTarget } from '../ports/index.js'
 import { unmountRootfs } from './cleanup.js'
 import type { Container, Running } from './container.js'
 import { containerDir, publish, type ContainersContext } from './context.js'
 import { hostFilePaths, hostsFile, nameFiles } from './host-files.js'
 import { initialHealth, watchHealth } from './health.js'
 import { logInfoOf } from './log-info.js'
+import { closeNames, findsNames, openNames, planNames } from './name-server.js'
 import { joinNetworks, mergePlans } from './networking.js'
 import { resolveMounts } from './resolve-mounts.js'
 import { runProcess } from './run-process.js'
@@ -141,7 +142,9 @@ async function startLog(ctx: ContainersContext, container: Container, info: LogI
 }
 
 const hostNetwork = (container: Container, endpoints: Endpoint[]) => ({
-  addresses: endpoints.map((endpoint) => endpoint.settings.IPAddress ?? '').filter((address) => address !== ''),
+  addresses: endpoints
+    .flatMap(({ settings }) => [settings.IPAddress ?? '', settings.GlobalIPv6Address ?? ''])
+    .filter((address) => address !== ''),
   gateway: endpoints[0]?.settings.Gateway ?? '',
   ownNetns: container.record.hostConfig.NetworkMode !== 'host',
 })
@@ -202,7 +205,14 @@ async function launch(ctx: ContainersContext, container: Container, stack: Dispo
     startLog(ctx, container, logInfo, stack),
     mountSharedMemory(ctx, container, stack),
   ])
-  const files = peer ? [] : [...nameFiles(ctx, container), await hostsFile(ctx, container, hostNetwork(container, endpoints))]
+  const server = findsNames(endpoints) ? planNames(ctx, container) : undefined
+  if (server) stack.defer('name server', () => closeNames(ctx, container))
+  const files = peer
+    ? []
+    : [
+        ...nameFiles(ctx, container, { ownServer: server !== undefined }),
+        await hostsFile(ctx, container, hostNetwork(container, endpoints)),
+      ]
   const hostFiles = hostFilePaths(ctx, (peer ?? container).id)
   const spec = buildSpec(await specInput(ctx, container, { mounts: inUse.mounts, files: hostFiles, shmPath: sharedMemory?.path }))
   const shim = shimSpec(container, dir, sink, files)
@@ -215,8 +225,9 @@ async function launch(ctx: ContainersContext, container: Container, stack: Dispo
       bundle: containerDir(ctx, record.id),
       spec,
       rootfs,
-      network: mergePlans(endpoints),
+      network: mergePlans(endpoints, server?.steps),
       shim,
+      ...(server ? { prepare: (target: SandboxTarget) => void openNames(ctx, container, target, server.ports, endpoints) } : {}),
     }),
     saveAsStarted(ctx, container),
   ])

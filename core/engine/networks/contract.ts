@@ -22,6 +22,7 @@ export interface NetworkCreateRequest {
 export interface EndpointRequest {
   containerId: string
   containerName: string
+  hostname: string
   /** Name, id or unique prefix. */
   network: string
   settings: EndpointSettings
@@ -55,6 +56,25 @@ export interface Endpoint {
   join: JoinPlan
 }
 
+/** A container in a network. */
+export interface NetworkMember {
+  containerId: string
+  containerName: string
+  endpoint: Endpoint
+}
+
+/** What those who join a network have to know of it. */
+export interface NetworkFacts {
+  id: string
+  name: string
+  driver: string
+  internal: boolean
+  /** Made by a user: its members find each other by name. */
+  userDefined: boolean
+  /** Of the names of links inside, before their number. */
+  interfacePrefix: string
+}
+
 export interface Networks {
   list(filters: Record<string, string[]>): Promise<Network[]>
   inspect(reference: string, options?: { verbose?: boolean; scope?: string }): Promise<Network>
@@ -62,7 +82,9 @@ export interface Networks {
   remove(reference: string): Promise<void>
   prune(filters: Record<string, string[]>): Promise<{ NetworksDeleted: string[] }>
   /** Resolves a reference; NotFound `network x not found`. */
-  resolve(reference: string): Promise<{ id: string; name: string; driver: string }>
+  resolve(reference: string): Promise<NetworkFacts>
+  /** Refuses what no connect() to the network could give: addresses elsewhere, aliases where there are no names. */
+  check(reference: string, settings: EndpointSettings): Promise<void>
   /**
    * Allocates addresses and ports, creates the endpoint and asks the driver for its join plan. Intents go to the run ledger under `owner`
    * before each allocation. Nothing is done in the kernel's network state yet: the caller carries out the plan.
@@ -70,10 +92,17 @@ export interface Networks {
   connect(request: EndpointRequest, owner: string): Promise<Endpoint>
   /** After the plan was carried out: writes the facts and shows the endpoint in network inspect. */
   connected(endpoint: Endpoint, owner: string): void
+  /** Publishes on one endpoint of a container what another one had published: the default route has moved. */
+  movePorts(from: Endpoint, to: Endpoint, owner: string): Promise<void>
+  /** A container has another name: its endpoints go by it from now on. */
+  rename(owner: string, containerName: string): void
   /** Leave, delete the endpoint, release addresses and ports. Safe to repeat and after a crash (everything is found by endpointId in the ledger). */
   disconnect(networkId: string, endpointId: string, owner: string): Promise<void>
   /** Releases every endpoint, address and port that the ledger holds of an owner that does not run. */
   releaseOwner(owner: string): Promise<void>
+  /** Those of a network that go by a name (in small letters): from connect() until disconnect(). */
+  named(networkId: string, name: string): readonly NetworkMember[]
+  addressed(networkId: string, address: string): NetworkMember | undefined
   /** After restore: the endpoints of an owner that lives, as connect() answered them. */
   endpoints(owner: string): Endpoint[]
   /** At boot, after the drivers are up: makes the predefined networks (bridge, host, none), repeats createNetwork for stored ones, re-adopts endpoints in the ledger whose owner lives. */

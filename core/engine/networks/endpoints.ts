@@ -1,20 +1,29 @@
 import { randomId, shortId } from '../../base/ids.js'
+import { type IpFamily, parseIp } from '../../base/ip-block.js'
 import type { EndpointSettings } from '../../schema/engine-api.js'
-import { conflict, forbidden, invalidParameter, isTsdError, messageOf, notFound, systemError, TsdError } from '../../sdk/errors.js'
+import {
+  conflict,
+  forbidden,
+  invalidParameter,
+  isTsdError,
+  messageOf,
+  notFound,
+  notImplemented,
+  systemError,
+  TsdError,
+} from '../../sdk/errors.js'
 import type { PortProtocol, PublishedPort } from '../../sdk/kinds/network.js'
 import type { Drivers, LedgerEntry, LedgerResource, LoggerPort, RunLedger } from '../ports/index.js'
-import type { Endpoint, EndpointRequest } from './contract.js'
+import type { Endpoint, EndpointRequest, NetworkMember } from './contract.js'
+import { Directory } from './directory.js'
 import { withDriver } from './drivers.js'
 import { HostPorts } from './host-ports.js'
-import { isPredefined, type NetworkRecord, type NetworkRecords } from './records.js'
+import { isIPv6, isPredefined, type NetworkPool, type NetworkRecord, type NetworkRecords } from './records.js'
 import { blockContains } from './validate.js'
 
 /** What network inspect shows of a container, and what is known of an endpoint while it lives. */
-export interface ActiveEndpoint {
+export interface ActiveEndpoint extends NetworkMember {
   owner: string
-  containerId: string
-  containerName: string
-  endpoint: Endpoint
 }
 
 const kinds = ['endpoint', 'address', 'port']
@@ -25,7 +34,9 @@ const isBare = (driver: string): boolean => driver === 'host' || driver === 'nul
 /** A port's name in the ledger. */
 const portKey = (endpointId: string, port: PublishedPort): string => `${endpointId}:${port.protocol}:${port.hostIp}:${port.hostPort}`
 
-const endpointOf = (entry: LedgerEntry): string => (entry.kind === 'port' ? (entry.key.split(':')[0] ?? '') : entry.key)
+/** An endpoint has an address of each family, and any number of ports. */
+const endpointOf = (entry: LedgerEntry): string => entry.key.split(':')[0] ?? ''
+const addressKey = (endpointId: string, family: IpFamily): string => (family === 4 ? endpointId : `${endpointId}:6`)
 
 /** Endpoints: taken, given back, found again after a restart. The ledger knows each of them before anything is done. */
 export class Endpoints {
@@ -33,6 +44,7 @@ export class Endpoints {
   /** Between connect() and connected(). */
   readonly #joining = new Map<string, ActiveEndpoint>()
   readonly #ports = new HostPorts()
+  readonly directory = new Directory()
 
   constructor(
     private readonly records: NetworkRecords,
@@ -54,7 +66,7 @@ export class Endpoints {
   }
 
   async connect(record: NetworkRecord, request: EndpointRequest, owner: string): Promise<Endpoint> {
-    const wanted = checkAddress(record, request)
+    checkSettings(record, request.settings)
     const endpointId = randomId()
     const bare = isBare(record.driver)
     const endpoint: Endpoint = {
@@ -68,17 +80,25 @@ export class Endpoints {
       join: { host: [], container: [], links: [], gateway: '', gatewayIPv6: '' },
     }
     // Seen from now on by a removal of the network.
-    this.#joining.set(endpointId, { owner, containerId: request.containerId, containerName: request.containerName, endpoint })
+    const member = { owner, containerId: request.containerId, containerName: request.containerName, endpoint }
+    this.#joining.set(endpointId, member)
     try {
-      const pool = bare ? undefined : record.pools.find((one) => wanted === '' || blockContains(one.pool, wanted))
-      if (!bare) endpoint.publishedPorts = await this.#choosePorts(request, endpointId)
+      const pools = bare ? [] : poolsFor(record, request)
+      const dual = pools.some(({ family }) => family === 6)
+      if (!bare) endpoint.publishedPorts = await this.#choosePorts(request, endpointId, dual)
       const intents: LedgerResource[] = [{ kind: 'endpoint', key: endpointId, data: { networkId: record.id, driver: record.driver } }]
-      if (pool) intents.push({ kind: 'address', key: endpointId, data: { driver: record.ipamDriver, poolId: pool.poolId } })
-      for (const port of endpoint.publishedPorts) intents.push({ kind: 'port', key: portKey(endpointId, port), data: { port } })
+      for (const { pool, family } of pools) {
+        intents.push({ kind: 'address', key: addressKey(endpointId, family), data: { driver: record.ipamDriver, poolId: pool.poolId } })
+      }
+      for (const port of endpoint.publishedPorts) intents.push({ kind: 'port', key: portKey(endpointId, port), data: { port, dual } })
       this.ledger.intend(owner, intents)
 
-      const address = pool ? await this.#takeAddress(record, pool.poolId, wanted, endpointId, request) : ''
-      await this.#join(record, request, endpoint, address)
+      const given: Given = { address: '', addressIPv6: '' }
+      for (const { pool, family, wanted } of pools) {
+        given[family === 4 ? 'address' : 'addressIPv6'] = await this.#takeAddress(record, pool.poolId, wanted, endpointId, request)
+      }
+      await this.#join(record, request, endpoint, given)
+      this.directory.add(member)
       return endpoint
     } catch (error) {
       await this.disconnect(record.id, endpointId, owner)
@@ -86,10 +106,10 @@ export class Endpoints {
     }
   }
 
-  async #choosePorts(request: EndpointRequest, endpointId: string): Promise<PublishedPort[]> {
+  async #choosePorts(request: EndpointRequest, endpointId: string, dual: boolean): Promise<PublishedPort[]> {
     if (request.publishedPorts.length === 0) return []
     try {
-      return await this.#ports.choose(request.publishedPorts, endpointId)
+      return await this.#ports.choose(request.publishedPorts, endpointId, dual)
     } catch (error) {
       const category = isTsdError(error) ? error.category : 'System'
       throw new TsdError(
@@ -123,23 +143,24 @@ export class Endpoints {
     return active ? use(active) : withDriver(this.drivers, 'network', name, 'endpoint', use)
   }
 
-  async #join(record: NetworkRecord, request: EndpointRequest, endpoint: Endpoint, given: string): Promise<void> {
+  async #join(record: NetworkRecord, request: EndpointRequest, endpoint: Endpoint, given: Given): Promise<void> {
     const { settings } = request
     const { endpointId } = endpoint
     const options = settings.DriverOpts ?? {}
-    let address = given
-    let macAddress = settings.MacAddress || (address === '' ? '' : macOf(address))
+    let { address, addressIPv6 } = given
+    let macAddress = settings.MacAddress || (address === '' && addressIPv6 === '' ? '' : macOf(address, endpointId))
     await this.#network(record.driver, async (driver) => {
       const networkId = record.id
-      const answer = await driver.createEndpoint({ networkId, endpointId, address, addressIPv6: '', macAddress, options })
+      const answer = await driver.createEndpoint({ networkId, endpointId, address, addressIPv6, macAddress, options })
       address ||= answer.address ?? ''
+      addressIPv6 ||= answer.addressIPv6 ?? ''
       macAddress ||= answer.macAddress ?? ''
       endpoint.join = await driver.join({
         networkId,
         endpointId,
         interfaceName: request.interfaceName,
         address,
-        addressIPv6: '',
+        addressIPv6,
         macAddress,
         defaultGateway: request.defaultGateway,
         publishedPorts: endpoint.publishedPorts,
@@ -148,6 +169,7 @@ export class Endpoints {
       })
     })
     const [plain = '', prefix = '0'] = address.split('/')
+    const [plainIPv6 = '', prefixIPv6 = '0'] = addressIPv6.split('/')
     endpoint.settings = {
       IPAMConfig: settings.IPAMConfig ?? null,
       Links: settings.Links ?? null,
@@ -160,29 +182,79 @@ export class Endpoints {
       Gateway: endpoint.join.gateway,
       IPAddress: plain,
       IPPrefixLen: Number(prefix),
-      IPv6Gateway: '',
-      GlobalIPv6Address: '',
-      GlobalIPv6PrefixLen: 0,
+      IPv6Gateway: endpoint.join.gatewayIPv6,
+      GlobalIPv6Address: plainIPv6,
+      GlobalIPv6PrefixLen: Number(prefixIPv6),
       DNSNames: dnsNames(record, request, settings),
     }
   }
 
-  connected(endpoint: Endpoint, owner: string): ActiveEndpoint | undefined {
+  connected(endpoint: Endpoint): ActiveEndpoint | undefined {
     const active = this.#joining.get(endpoint.endpointId)
     if (!active) return undefined
     this.#joining.delete(endpoint.endpointId)
     this.#active.set(endpoint.endpointId, active)
-    const { containerId, containerName } = active
+    this.#record(active)
+    return active
+  }
+
+  #record({ owner, containerId, containerName, endpoint }: ActiveEndpoint): void {
     // The plan is done and never carried out again.
     const stored: Endpoint = { ...endpoint, join: { ...endpoint.join, host: [], container: [] } }
     this.ledger.fact(owner, [{ kind: 'endpoint', key: endpoint.endpointId, data: { containerId, containerName, endpoint: stored } }])
-    return active
+  }
+
+  rename(owner: string, containerName: string): void {
+    for (const active of this.#active.values()) {
+      if (active.owner !== owner) continue
+      const { settings, networkId, endpointId } = active.endpoint
+      this.directory.remove(networkId, endpointId)
+      const others = settings.DNSNames?.filter((name) => name !== active.containerName)
+      if (others) settings.DNSNames = [...new Set([containerName, ...others])]
+      active.containerName = containerName
+      this.directory.add(active)
+      this.#record(active)
+    }
+  }
+
+  /** The ledger names the ports with both endpoints until they have moved. */
+  async movePorts(from: Endpoint, to: Endpoint, owner: string): Promise<void> {
+    const ports = from.publishedPorts
+    if (ports.length === 0) return
+    const dual = Boolean(to.settings.GlobalIPv6Address)
+    this.ledger.intend(
+      owner,
+      ports.map((port) => ({ kind: 'port', key: portKey(to.endpointId, port), data: { port, dual } })),
+    )
+    const publish = ({ driver, networkId, endpointId }: Endpoint, wanted: PublishedPort[]): Promise<void> =>
+      this.#network(driver, async (network) => network.publish?.(networkId, endpointId, wanted))
+    const keys = ({ endpointId }: Endpoint) => ports.map((port) => ({ kind: 'port', key: portKey(endpointId, port) }))
+    await publish(from, [])
+    try {
+      await publish(to, ports)
+    } catch (error) {
+      await publish(from, ports)
+      this.ledger.released(owner, keys(to))
+      throw error
+    }
+    from.publishedPorts = []
+    to.publishedPorts = ports
+    for (const port of ports) {
+      this.#ports.release(port, from.endpointId)
+      this.#ports.adopt(port, to.endpointId, dual)
+    }
+    this.ledger.released(owner, keys(from))
+    for (const { endpointId } of [from, to]) {
+      const active = this.#active.get(endpointId)
+      if (active) this.#record(active)
+    }
   }
 
   /** Answers what was shown in network inspect, if it was. What a driver out of reach holds stays in the ledger. */
   async disconnect(networkId: string, endpointId: string, owner: string): Promise<ActiveEndpoint | undefined> {
     const entries = this.ledger.entries(owner).filter((entry) => kinds.includes(entry.kind) && endpointOf(entry) === endpointId)
     const known = this.#active.get(endpointId) ?? this.#joining.get(endpointId)
+    this.directory.remove(networkId, endpointId)
     try {
       await this.#giveBack(networkId, endpointId, entries)
       if (entries.length > 0)
@@ -200,16 +272,15 @@ export class Endpoints {
 
   async #giveBack(networkId: string, endpointId: string, entries: readonly LedgerEntry[]): Promise<void> {
     const endpoint = entries.find(({ kind }) => kind === 'endpoint')
-    const address = entries.find(({ kind }) => kind === 'address')
     if (endpoint) {
       await this.#network(String(endpoint.data?.['driver']), async (driver) => {
         await driver.leave(networkId, endpointId)
         await driver.deleteEndpoint(networkId, endpointId)
       })
     }
-    if (address) {
-      const poolId = String(address.data?.['poolId'])
-      await this.#ipam(String(address.data?.['driver']), (ipam) => ipam.releaseAddress(poolId, { address: '', holder: endpointId }))
+    for (const { data } of entries.filter(({ kind }) => kind === 'address')) {
+      const poolId = String(data?.['poolId'])
+      await this.#ipam(String(data?.['driver']), (ipam) => ipam.releaseAddress(poolId, { address: '', holder: endpointId }))
     }
     for (const entry of entries) if (entry.kind === 'port') this.#ports.release(portOf(entry), endpointId)
   }
@@ -232,14 +303,18 @@ export class Endpoints {
   /** Facts of owners that live are taken over; everything else that is in the ledger is released. */
   async restore(alive: (owner: string) => boolean): Promise<void> {
     const entries = this.ledger.entries().filter(({ kind }) => kinds.includes(kind))
-    for (const entry of entries) if (entry.kind === 'port') this.#ports.adopt(portOf(entry), endpointOf(entry))
+    for (const entry of entries) {
+      if (entry.kind === 'port') this.#ports.adopt(portOf(entry), endpointOf(entry), entry.data?.['dual'] === true)
+    }
     const orphans: LedgerEntry[] = []
     for (const entry of entries) {
       if (entry.kind !== 'endpoint') continue
       const endpoint = entry.data?.['endpoint'] as Endpoint | undefined
       if (entry.state === 'fact' && endpoint && alive(entry.owner) && this.records.get(endpoint.networkId)) {
         const { containerId, containerName } = entry.data as { containerId: string; containerName: string }
-        this.#active.set(entry.key, { owner: entry.owner, containerId, containerName, endpoint })
+        const active = { owner: entry.owner, containerId, containerName, endpoint }
+        this.#active.set(entry.key, active)
+        this.directory.add(active)
       } else orphans.push(entry)
     }
     for (const entry of orphans) await this.disconnect(String(entry.data?.['networkId'] ?? ''), entry.key, entry.owner)
@@ -260,36 +335,56 @@ function portOf(entry: LedgerEntry): PublishedPort {
   return port ?? { protocol: protocol as PortProtocol, containerPort: 0, hostIp, hostPort: Number(hostPort) }
 }
 
-function macOf(cidr: string): string {
-  const bytes = (cidr.split('/')[0] ?? '').split('.').map((part) => Number(part).toString(16).padStart(2, '0'))
-  return `02:42:${bytes.join(':')}`
+/** Docker's rule: 02:42 and the IPv4 address; without one, what is never given twice. */
+function macOf(cidr: string, endpointId: string): string {
+  const [address = ''] = cidr.split('/')
+  const bytes = address === '' ? (endpointId.match(/../g) ?? []).slice(0, 4) : address.split('.').map((part) => Number(part).toString(16))
+  return `02:42:${bytes.map((byte) => byte.padStart(2, '0')).join(':')}`
 }
 
 function dnsNames(record: NetworkRecord, request: EndpointRequest, settings: EndpointSettings): string[] | null {
   if (isPredefined(record.name)) return null
-  return [...new Set([request.containerName, ...(settings.Aliases ?? []), shortId(request.containerId)])]
+  const names = [request.containerName, ...(settings.Aliases ?? []), shortId(request.containerId), request.hostname]
+  return [...new Set(names.filter((name) => name !== ''))]
 }
 
-/** The address that the user named, in Docker's words if that cannot be. */
-function checkAddress(record: NetworkRecord, request: EndpointRequest): string {
-  const { settings } = request
-  const wanted = settings.IPAMConfig?.IPv4Address ?? ''
-  if (settings.IPAMConfig?.IPv6Address)
-    throw invalidParameter(`network ${record.name}: the network has no IPv6 subnet for ${settings.IPAMConfig.IPv6Address}`)
-  if (settings.MacAddress && !/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/.test(settings.MacAddress)) {
-    throw invalidParameter(`invalid MAC address: ${settings.MacAddress}`)
+interface Given {
+  /** CIDR, or empty. */
+  address: string
+  addressIPv6: string
+}
+
+/** The addresses that the user named, in Docker's words if that cannot be. */
+export function checkSettings(record: NetworkRecord, settings: EndpointSettings): void {
+  const { IPAMConfig: wanted, MacAddress: mac } = settings
+  if (mac && !/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/.test(mac)) throw invalidParameter(`invalid MAC address: ${mac}`)
+  if (wanted?.LinkLocalIPs?.length) {
+    throw notImplemented(`network ${record.name}: IPAMConfig.LinkLocalIPs is not supported: name an address of the network's subnet`)
   }
-  if (isBare(record.driver) && wanted === '') return ''
-  if (wanted === '') return ''
-  if (isPredefined(record.name))
-    throw invalidParameter('invalid config for network: user specified IP address is supported on user defined networks only')
-  if (!record.pools.some((pool) => pool.configured)) {
-    throw invalidParameter('user specified IP address is supported only when connecting to networks with user configured subnets')
+  for (const [family, address] of [
+    [4, wanted?.IPv4Address ?? ''],
+    [6, wanted?.IPv6Address ?? ''],
+  ] as const) {
+    if (address === '') continue
+    if (parseIp(address)?.family !== family) throw invalidParameter(`invalid IPv${family} address: ${address}`)
+    if (isPredefined(record.name))
+      throw invalidParameter('invalid config for network: user specified IP address is supported on user defined networks only')
+    if (!record.pools.some((pool) => pool.configured && isIPv6(pool.pool) === (family === 6)))
+      throw invalidParameter('user specified IP address is supported only when connecting to networks with user configured subnets')
+    if (!record.pools.some((pool) => blockContains(pool.pool, address)))
+      throw invalidParameter(`invalid config for network ${record.name}: no configured subnet contains IP address ${address}`)
   }
-  if (!record.pools.some((pool) => blockContains(pool.pool, wanted))) {
-    throw invalidParameter(`invalid config for network ${record.name}: no configured subnet contains IP address ${wanted}`)
+}
+
+/** One pool of each family: the one that holds the address that the user named, or the first. */
+function poolsFor(record: NetworkRecord, request: EndpointRequest): { pool: NetworkPool; family: IpFamily; wanted: string }[] {
+  const config = request.settings.IPAMConfig
+  const one = (family: IpFamily, wanted: string) => {
+    const ofFamily = record.pools.filter(({ pool }) => isIPv6(pool) === (family === 6))
+    const pool = ofFamily.find((candidate) => wanted === '' || blockContains(candidate.pool, wanted))
+    return pool ? [{ pool, family, wanted }] : []
   }
-  return wanted
+  return [...one(4, config?.IPv4Address ?? ''), ...one(6, config?.IPv6Address ?? '')]
 }
 
 /** Docker lets a container join a network only once. */

@@ -1,2 +1,10 @@
-export { Networks, type Endpoint, type EndpointRequest, type NetworkCreateRequest, type PortRequest } from './contract.js'
+export {
+  Networks,
+  type Endpoint,
+  type EndpointRequest,
+  type NetworkCreateRequest,
+  type NetworkFacts,
+  type NetworkMember,
+  type PortRequest,
+} from './contract.js'
 export { NetworksService } from './service.js'

@@ -19,8 +19,7 @@ export async function takePools(
 ): Promise<NetworkPool[]> {
   const { local } = await ipam.defaultAddressSpaces()
   const pools: NetworkPool[] = []
-  const asked = wishes.length > 0 ? wishes : [{ subnet: '', ipRange: '', gateway: '', auxAddresses: {} }]
-  for (const [index, wish] of asked.entries()) {
+  for (const [index, wish] of allWishes(record, wishes).entries()) {
     let given
     try {
       given = await ipam.requestPool({
@@ -28,7 +27,7 @@ export async function takePools(
         pool: wish.subnet,
         subPool: wish.ipRange,
         options: record.ipamOptions,
-        v6: false,
+        v6: wish.v6,
         holder: record.id,
       })
     } catch (error) {
@@ -59,6 +58,18 @@ export async function takePools(
     }
   }
   return pools
+}
+
+/** Each family that is enabled has a pool: those that the user named first, IPv4 before IPv6. */
+function allWishes({ enableIPv4, enableIPv6 }: NetworkRecord, wishes: readonly PoolWish[]): (PoolWish & { v6: boolean })[] {
+  const isV6 = ({ subnet }: PoolWish): boolean => subnet.includes(':')
+  const none: PoolWish = { subnet: '', ipRange: '', gateway: '', auxAddresses: {} }
+  const four = wishes.filter((wish) => !isV6(wish))
+  const six = wishes.filter(isV6)
+  return [
+    ...(enableIPv4 ? (four.length > 0 ? four : [none]) : []).map((wish) => ({ ...wish, v6: false })),
+    ...(enableIPv6 ? (six.length > 0 ? six : [none]) : []).map((wish) => ({ ...wish, v6: true })),
+  ]
 }
 
 async function address(

@@ -103,9 +103,15 @@ export function specOf(record: NetworkRecord): NetworkSpec {
     enableIPv4: record.enableIPv4,
     enableIPv6: record.enableIPv6,
     options: record.options,
-    ipv4: record.pools.map(({ addressSpace, pool, gateway, auxAddresses }) => ({ addressSpace, pool, gateway, auxAddresses })),
-    ipv6: [],
+    ipv4: record.pools.filter(({ pool }) => !isIPv6(pool)).map(addressBlock),
+    ipv6: record.pools.filter(({ pool }) => isIPv6(pool)).map(addressBlock),
   }
+}
+
+export const isIPv6 = (cidr: string): boolean => cidr.includes(':')
+
+function addressBlock({ addressSpace, pool, gateway, auxAddresses }: NetworkPool): NetworkSpec['ipv4'][number] {
+  return { addressSpace, pool, gateway, auxAddresses }
 }
 
 const plain = (cidr: string): string => cidr.split('/')[0] ?? ''
@@ -150,7 +156,9 @@ export function describe(
           EndpointID: endpoint.endpointId,
           MacAddress: endpoint.settings.MacAddress ?? '',
           IPv4Address: endpoint.settings.IPAddress ? `${endpoint.settings.IPAddress}/${endpoint.settings.IPPrefixLen ?? 0}` : '',
-          IPv6Address: '',
+          IPv6Address: endpoint.settings.GlobalIPv6Address
+            ? `${endpoint.settings.GlobalIPv6Address}/${endpoint.settings.GlobalIPv6PrefixLen ?? 0}`
+            : '',
         },
       ]),
     ),

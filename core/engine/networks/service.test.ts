@@ -42,9 +42,16 @@ class FakeIpam implements IpamDriver {
   async defaultAddressSpaces(): Promise<{ local: string; global: string }> {
     return { local: 'LocalDefault', global: 'GlobalDefault' }
   }
-  async requestPool({ pool, subPool, holder = '' }: PoolRequest): Promise<{ poolId: string; pool: string; data: Record<string, string> }> {
-    const again = [...this.pools].find(([id, holders]) => holders.has(holder) && (pool === '' || id.startsWith(pool)))?.[0]
-    const chosen = again?.split(' ')[0] ?? (pool || `172.${this.#next++}.0.0/16`)
+  async requestPool({
+    pool,
+    subPool,
+    v6,
+    holder = '',
+  }: PoolRequest): Promise<{ poolId: string; pool: string; data: Record<string, string> }> {
+    const again = [...this.pools].find(
+      ([id, holders]) => holders.has(holder) && id.includes(':') === v6 && (pool === '' || id.startsWith(pool)),
+    )?.[0]
+    const chosen = again?.split(' ')[0] ?? (pool || (v6 ? `fd00:${this.#next++}::/64` : `172.${this.#next++}.0.0/16`))
     const poolId = again ?? `${chosen} ${subPool}`
     this.pools.set(poolId, (this.pools.get(poolId) ?? new Set()).add(holder))
     return { poolId, pool: chosen, data: {} }
@@ -60,20 +67,24 @@ class FakeIpam implements IpamDriver {
   }): Promise<{ address: string; data: Record<string, string> }> {
     const [pool = ''] = request.poolId.split(' ')
     const prefix = pool.split('/')[1]
-    const base = pool.split('.').slice(0, 3).join('.')
+    const base = pool.includes(':') ? pool.split('::')[0] + '::' : pool.split('.').slice(0, 3).join('.') + '.'
     const free = (): string => {
-      for (let i = 1; ; i++) if (![...this.held.values()].includes(`${base}.${i}`)) return `${base}.${i}`
+      for (let i = 1; ; i++) if (![...this.held.values()].includes(`${base}${i}`)) return `${base}${i}`
     }
-    const known = this.held.get(request.holder)
+    const key = heldAs(request.poolId, request.holder)
+    const known = this.held.get(key)
     const address = known ?? (request.address || free())
     if (known === undefined && [...this.held.values()].includes(address)) throw conflict('taken')
-    this.held.set(request.holder, address)
+    this.held.set(key, address)
     return { address: `${address}/${prefix}`, data: {} }
   }
-  async releaseAddress(_poolId: string, { holder }: { holder: string }): Promise<void> {
-    this.held.delete(holder)
+  async releaseAddress(poolId: string, { holder }: { holder: string }): Promise<void> {
+    this.held.delete(heldAs(poolId, holder))
   }
 }
+
+/** A holder may have an address of each family. */
+const heldAs = (poolId: string, holder: string): string => (poolId.includes(':') ? `${holder} of IPv6` : holder)
 
 class FakeNetwork implements NetworkDriver {
   readonly networks = new Map<string, NetworkSpec>()
@@ -182,6 +193,7 @@ function endpoint(network: string, containerId: string, more: Partial<EndpointRe
   return {
     containerId: containerId.padEnd(64, '0'),
     containerName: `name-${containerId}`,
+    hostname: '',
     network,
     settings: {},
     interfaceName: 'eth0',
@@ -254,7 +266,11 @@ test('create refuses in Docker’s words', async (t) => {
   await refused(network('two', {}, '10.2.0.0'), 'InvalidParameter', /invalid CIDR block notation/)
   await refused(network('two', { driver: 'host' }), 'Forbidden', /only one instance of "host" network is allowed/)
   await refused(network('two', { driver: 'nosuch' }), 'NotFound', /nosuch/)
-  await refused(network('two', { enableIPv6: true }), 'NotImplemented', /IPv6/)
+  await refused(network('two', { enableIPv4: false }), 'InvalidParameter', /IPv4 or IPv6 must be enabled/)
+  await refused(network('two', {}, 'fd00::/64'), 'InvalidParameter', /IPv6 is not enabled for this network/)
+  await refused(network('two', { enableIPv4: false, enableIPv6: true }, '10.2.0.0/16'), 'InvalidParameter', /IPv4 is not enabled/)
+  await refused(network('two', { enableIPv6: true }, 'fd00::1/64'), 'InvalidParameter', /it should be fd00::\/64/)
+  await refused(network('two', { enableIPv6: true }, 'fd00::/128'), 'InvalidParameter', /room for addresses/)
   const config = [{ subnet: '10.2.0.0/16', ipRange: '10.3.0.0/24', gateway: '10.4.0.1', auxAddresses: { a: 'x' } }]
   await refused(
     network('two', { ipam: { driver: 'default', options: {}, config } }),
@@ -325,7 +341,7 @@ test('an endpoint is taken, shown, and given back', async (t) => {
   t.true((joined.publishedPorts[0]?.hostPort ?? 0) >= 32768)
   t.deepEqual((await networks.inspect('app')).Containers, {})
   await t.throwsAsync(networks.remove('app'), { message: /network app id .* has active endpoints/ })
-  networks.connected(joined, 'c1')
+  networks.connected(joined)
   t.deepEqual(Object.values((await networks.inspect('app')).Containers ?? {}), [
     { Name: 'name-c1', EndpointID: joined.endpointId, MacAddress: '02:42:ac:12:00:02', IPv4Address: '172.18.0.2/16', IPv6Address: '' },
   ])
@@ -353,6 +369,49 @@ test('addresses that users name', async (t) => {
   t.is((await networks.connect(endpoint('own', 'c1', settings('10.9.0.9')), 'c1')).settings.IPAddress, '10.9.0.9')
   await t.throwsAsync(networks.connect(endpoint('own', 'c2', settings('10.9.0.9')), 'c2'), { message: 'Address already in use' })
   t.deepEqual(world.ledger.entries('c2'), [])
+})
+
+test('each family that is enabled has a pool, a gateway and an address, and gives them back', async (t) => {
+  const world = setUp()
+  const networks = world.make()
+  await networks.restore(() => false)
+  const before = world.ipam.pools.size
+  const config = [{ subnet: 'fd00:9::/64', ipRange: '', gateway: '', auxAddresses: {} }]
+  const { Id = '' } = await networks.create(network('dual', { enableIPv6: true, ipam: { driver: 'default', options: {}, config } }))
+  const { IPAM, EnableIPv6 } = await networks.inspect('dual')
+  t.true(EnableIPv6)
+  t.deepEqual(
+    IPAM?.Config?.map(({ Subnet }) => Subnet?.includes(':')),
+    [false, true],
+  )
+  t.like(world.bridge.networks.get(Id), { enableIPv4: true, enableIPv6: true })
+  t.is(world.bridge.networks.get(Id)?.ipv6[0]?.pool, 'fd00:9::/64')
+  const joined = await networks.connect(endpoint('dual', 'c6', { settings: { IPAMConfig: { IPv6Address: 'fd00:9::77' } } }), 'c6')
+  t.like(joined.settings, { GlobalIPv6Address: 'fd00:9::77', GlobalIPv6PrefixLen: 64 })
+  t.truthy(joined.settings.IPAddress)
+  networks.connected(joined)
+  const shown = Object.values((await networks.inspect('dual')).Containers ?? {})[0]
+  t.is(shown?.IPv6Address, 'fd00:9::77/64')
+  t.is(networks.addressed(Id, 'fd00:9:0:0::77')?.containerId, 'c6'.padEnd(64, '0'))
+  await t.throwsAsync(networks.connect(endpoint('dual', 'c7', { settings: { IPAMConfig: { IPv6Address: '10.0.0.1' } } }), 'c7'), {
+    message: 'invalid IPv6 address: 10.0.0.1',
+  })
+  await t.throwsAsync(networks.check('dual', { IPAMConfig: { LinkLocalIPs: ['169.254.1.1'] } }), {
+    message: /LinkLocalIPs is not supported/,
+  })
+  await t.throwsAsync(networks.check('dual', { MacAddress: 'x' }), { message: 'invalid MAC address: x' })
+  const held = world.ipam.held.size
+  await networks.disconnect(Id, joined.endpointId, 'c6')
+  t.is(world.ipam.held.size, held - 2)
+  t.deepEqual(world.ledger.list, [])
+  await networks.remove('dual')
+  t.is(world.ipam.pools.size, before)
+
+  await networks.create(network('six', { enableIPv4: false, enableIPv6: true }))
+  const only = await networks.connect(endpoint('six', 'c8'), 'c8')
+  t.is(only.settings.IPAddress, '')
+  t.true(only.settings.GlobalIPv6Address?.includes(':'))
+  t.regex(only.settings.MacAddress ?? '', /^02:42:([0-9a-f]{2}:){3}[0-9a-f]{2}$/)
 })
 
 test('ports that are taken, by us or by others', async (t) => {
@@ -420,9 +479,9 @@ test('a restart adopts what lives and releases the rest', async (t) => {
   const first = world.make()
   await first.restore(() => false)
   const lives = await first.connect(endpoint('bridge', 'c1', { publishedPorts: [port(0)] }), 'c1')
-  first.connected(lives, 'c1')
+  first.connected(lives)
   const died = await first.connect(endpoint('bridge', 'c2', { publishedPorts: [port(0)] }), 'c2')
-  first.connected(died, 'c2')
+  first.connected(died)
   const halfWay = await first.connect(endpoint('bridge', 'c3'), 'c3')
   const second = world.make()
   await second.restore((owner) => owner === 'c1')
@@ -446,7 +505,7 @@ test('what a driver out of reach holds waits for it', async (t) => {
   const networks = world.make()
   await networks.restore(() => false)
   const joined = await networks.connect(endpoint('bridge', 'c1'), 'c1')
-  networks.connected(joined, 'c1')
+  networks.connected(joined)
   world.bridge.failing = 'leave'
   await networks.disconnect(joined.networkId, joined.endpointId, 'c1')
   t.is(world.ledger.list.length, 2)

@@ -1,15 +1,15 @@
 import { inject, injectable } from 'tsyringe'
 import { randomId } from '../../base/ids.js'
 import { KeyedLock } from '../../base/keyed-lock.js'
-import type { Network, NetworkCreateResponse } from '../../schema/engine-api.js'
+import type { EndpointSettings, Network, NetworkCreateResponse } from '../../schema/engine-api.js'
 import { conflict, forbidden, messageOf, notFound } from '../../sdk/errors.js'
 import type { IpamDriver } from '../../sdk/kinds/ipam.js'
 import type { NetworkDriver } from '../../sdk/kinds/network.js'
 import { Events } from '../events/index.js'
 import { Clock, Drivers, EngineConfig, Logger, MetadataStore, RunLedger, type LoggerPort } from '../ports/index.js'
-import type { Endpoint, EndpointRequest, NetworkCreateRequest, Networks } from './contract.js'
+import type { Endpoint, EndpointRequest, NetworkCreateRequest, NetworkFacts, NetworkMember, Networks } from './contract.js'
 import { withDriver } from './drivers.js'
-import { Endpoints, refuseTwice } from './endpoints.js'
+import { checkSettings, Endpoints, refuseTwice } from './endpoints.js'
 import { checkFilters, listFilters, matches, pruneFilters, untilOf, type Filters } from './filters.js'
 import { releasePools, takePools, wishesOf } from './pools.js'
 import { predefinedRequests } from './predefined.js'
@@ -55,10 +55,11 @@ export class NetworksService implements Networks {
     return describe(record, this.endpointsOf.of(record.id))
   }
 
-  async resolve(reference: string): Promise<{ id: string; name: string; driver: string }> {
+  async resolve(reference: string): Promise<NetworkFacts> {
     await this.records.load()
-    const { id, name, driver } = this.records.resolve(reference)
-    return { id, name, driver }
+    const { id, name, driver, internal, options } = this.records.resolve(reference)
+    const interfacePrefix = options['com.docker.network.container_iface_prefix'] || 'eth'
+    return { id, name, driver, internal, userDefined: !isPredefined(name), interfacePrefix }
   }
 
   async create(request: NetworkCreateRequest): Promise<NetworkCreateResponse> {
@@ -94,11 +95,13 @@ export class NetworksService implements Networks {
 
   /** Pools, the driver's part, the record: in that order, and back in the other when one fails. */
   private make(record: NetworkRecord, wishes: NetworkCreateRequest['ipam']['config']): Promise<void> {
-    const { id, driver, ipamDriver, ipamOptions } = record
+    const { id, driver, ipamDriver, ipamOptions, enableIPv4, enableIPv6 } = record
     return this.withDrivers(record, async (network, ipam) => {
       record.scope = (await network.capabilities()).scope
       if (record.scope === 'global') throw forbidden(`network driver ${driver} has global scope: its networks need swarm mode`)
-      this.ledger.intend(this.owner(record), [{ kind: 'network', key: id, data: { driver, ipamDriver, ipamOptions, wishes } }])
+      this.ledger.intend(this.owner(record), [
+        { kind: 'network', key: id, data: { driver, ipamDriver, ipamOptions, enableIPv4, enableIPv6, wishes } },
+      ])
       try {
         record.pools = await takePools(ipam, record, wishes, !single.includes(driver))
         await network.createNetwork(specOf(record))
@@ -170,6 +173,11 @@ export class NetworksService implements Networks {
     })
   }
 
+  async check(reference: string, settings: EndpointSettings): Promise<void> {
+    await this.records.load()
+    checkSettings(this.records.resolve(reference), settings)
+  }
+
   async connect(request: EndpointRequest, owner: string): Promise<Endpoint> {
     await this.records.load()
     const record = this.records.resolve(request.network)
@@ -179,14 +187,22 @@ export class NetworksService implements Networks {
     return await this.endpointsOf.connect(record, request, owner)
   }
 
-  connected(endpoint: Endpoint, owner: string): void {
-    const active = this.endpointsOf.connected(endpoint, owner)
+  connected(endpoint: Endpoint): void {
+    const active = this.endpointsOf.connected(endpoint)
     if (active) this.publish('connect', endpoint, active.containerId)
   }
 
   private publish(action: string, endpoint: Endpoint, containerId: string): void {
     const attributes = { container: containerId, name: endpoint.networkName, type: endpoint.driver }
     this.events.publish('network', action, endpoint.networkId, attributes)
+  }
+
+  rename(owner: string, containerName: string): void {
+    this.endpointsOf.rename(owner, containerName)
+  }
+
+  async movePorts(from: Endpoint, to: Endpoint, owner: string): Promise<void> {
+    await this.endpointsOf.movePorts(from, to, owner)
   }
 
   async disconnect(networkId: string, endpointId: string, owner: string): Promise<void> {
@@ -196,6 +212,14 @@ export class NetworksService implements Networks {
 
   async releaseOwner(owner: string): Promise<void> {
     await this.endpointsOf.releaseOwner(owner)
+  }
+
+  named(networkId: string, name: string): readonly NetworkMember[] {
+    return this.endpointsOf.directory.named(networkId, name)
+  }
+
+  addressed(networkId: string, address: string): NetworkMember | undefined {
+    return this.endpointsOf.directory.addressed(networkId, address)
   }
 
   endpoints(owner: string): Endpoint[] {
@@ -285,6 +309,8 @@ interface HalfMade {
   driver: string
   ipamDriver: string
   ipamOptions: Record<string, string>
+  enableIPv4?: boolean
+  enableIPv6?: boolean
   wishes: NetworkCreateRequest['ipam']['config']
 }
 
@@ -295,8 +321,8 @@ function emptyRequest(data: HalfMade): NetworkCreateRequest {
     internal: false,
     attachable: false,
     ingress: false,
-    enableIPv4: true,
-    enableIPv6: false,
+    enableIPv4: data.enableIPv4 ?? true,
+    enableIPv6: data.enableIPv6 ?? false,
     options: {},
     labels: {},
     ipam: { driver: data.ipamDriver, options: data.ipamOptions, config: [] },

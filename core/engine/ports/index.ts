@@ -119,6 +119,30 @@ export interface ContainerFiles {
 }
 export const ContainerFiles = Symbol.for('tsd.ContainerFiles')
 
+export type SandboxTarget = { pid: number } | { path: string }
+
+/** Ports of a name server: its sockets stand in the sandbox that asks. */
+export interface NameServerPorts {
+  udp: number
+  tcp: number
+}
+
+/** Sockets of the daemon that stand in the network namespace of a sandbox. */
+export interface NamespaceSockets {
+  /** Steps that lead what a sandbox asks of 127.0.0.11:53 to these ports of it. May be repeated, with other ports too. */
+  redirect(ports: NameServerPorts): NetOp[]
+  /** Holds a namespace for sockets to come; undefined: the daemon's own. It lives on until it is closed, and all sockets in it. */
+  hold(target: SandboxTarget | undefined): HeldSandbox
+}
+export interface HeldSandbox {
+  /** Bound fds at 127.0.0.11. A port that is taken: an error with the code EADDRINUSE. */
+  listen(ports: NameServerPorts): { udp: number; tcp: number }
+  /** An fd for a peer: of udp not connected yet, of tcp on its way. */
+  outgoing(kind: 'udp' | 'tcp', address: string, port: number): number
+  close(): void
+}
+export const NamespaceSockets = Symbol.for('tsd.NamespaceSockets')
+
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number

@@ -101,6 +101,11 @@ export interface NetworkDriver {
   /** Nothing is made in the sandbox by the driver itself; nothing may be left if the plan is never carried out and leave() is called. */
   join(request: JoinRequest): Promise<JoinPlan>
   /**
+   * Publishes exactly these ports of an endpoint that joined, in place of those before: the default route of its sandbox has come to it, or gone.
+   * A driver without it keeps what an endpoint joined with.
+   */
+  publish?(networkId: string, endpointId: string, ports: PublishedPort[]): Promise<void>
+  /**
    * Removes what the join plan made on the host (port rules, links that outlived their sandbox). Deleting links must not block the event loop.
    * `live`: the sandbox goes on living, so the link is gone when the promise resolves; else the link may vanish with its sandbox a moment later.
    */

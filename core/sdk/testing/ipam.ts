@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { blockHolds, parseIp, parseIpBlock } from '../../base/ip-block.js'
 import { categoryOf } from '../errors.js'
 import type { IpamDriver } from '../kinds/ipam.js'
 
@@ -11,15 +12,14 @@ export interface IpamSubject {
   remove(): Promise<void>
 }
 
+const chosen = { addressSpace: '', pool: '', subPool: '', options: {}, v6: false }
+
 const addressOf = (cidr: string): string => cidr.split('/')[0] ?? ''
 
 function inPool(cidr: string, pool: string): boolean {
-  const number = (text: string): number =>
-    addressOf(text)
-      .split('.')
-      .reduce((sum, part) => sum * 256 + Number(part), 0)
-  const size = 2 ** (32 - Number(pool.split('/')[1]))
-  return Math.floor(number(cidr) / size) === Math.floor(number(pool) / size)
+  const block = parseIpBlock(pool)?.block
+  const address = parseIp(addressOf(cidr))
+  return block !== undefined && address !== undefined && blockHolds(block, address)
 }
 
 async function refused(work: Promise<unknown>, ...categories: string[]): Promise<void> {
@@ -142,5 +142,32 @@ export function testIpamDriver(register: RegisterTest, make: () => Promise<IpamS
       Array.from({ length: 100 }, (_, i) => driver.requestAddress({ poolId: id, address: '', holder: `holder ${i}`, options: {} })),
     )
     assert.equal(new Set(answers.map(({ address }) => address)).size, 100)
+  })
+
+  test('IPv6: pools that it chooses are apart, addresses are given once and go on behind the last', async (subject) => {
+    const pools: string[] = []
+    for (let i = 0; i < 3; i++) {
+      const { pool } = await (await subject.driver()).requestPool({ ...chosen, v6: true, holder: `n${i}` })
+      assert.ok(pool.includes(':'), pool)
+      for (const other of pools) assert.ok(!inPool(pool, other) && !inPool(other, pool), `${pool} overlaps ${other}`)
+      pools.push(pool)
+    }
+    // One holder may have a pool of each family.
+    const four = await (await subject.driver()).requestPool({ ...chosen, holder: 'n0' })
+    assert.ok(!four.pool.includes(':'), four.pool)
+    const request = { ...chosen, pool: 'fd00:77::/64', subPool: 'fd00:77::100/126', v6: true }
+    const { poolId } = await (await subject.driver()).requestPool(request)
+    assert.equal((await (await subject.driver()).requestPool(request)).poolId, poolId)
+    const given: string[] = []
+    for (let i = 0; i < 4; i++) given.push(await take(subject, poolId, `h${i}`))
+    assert.deepEqual(given.map(addressOf), ['fd00:77::100', 'fd00:77::101', 'fd00:77::102', 'fd00:77::103'])
+    await refused(take(subject, poolId, 'more'), 'Unavailable')
+    assert.equal(await take(subject, poolId, 'h2'), 'fd00:77::102/64')
+    assert.equal(await take(subject, poolId, 'named', 'FD00:77:0:0::9'), 'fd00:77::9/64')
+    await refused(take(subject, poolId, 'other', 'fd00:77::9'), 'Conflict')
+    await refused(take(subject, poolId, 'outside', 'fd00:78::9'), 'InvalidParameter')
+    await refused(take(subject, poolId, 'four', '10.0.0.9'), 'InvalidParameter')
+    await free(subject, poolId, 'h1')
+    assert.equal(await take(subject, poolId, 'again'), 'fd00:77::101/64')
   })
 }

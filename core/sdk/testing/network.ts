@@ -11,6 +11,8 @@ export interface NetworkSubject {
   spec(networkId: string): NetworkSpec
   /** An address of an endpoint as IPAM would give it (CIDR), or empty for drivers without addresses. */
   address(index: number): string
+  /** Of drivers with IPv6: a network of both families, and the address that IPAM would add. */
+  dual?: { spec(networkId: string): NetworkSpec; addressIPv6(index: number): string }
   remove(): Promise<void>
 }
 
@@ -116,6 +118,47 @@ export function testNetworkDriver(register: RegisterTest, make: () => Promise<Ne
     await (await subject.driver()).leave(id('1'), id('9'))
     await (await subject.driver()).deleteEndpoint(id('8'), id('9'))
     await (await subject.driver()).deleteNetwork(id('1'))
+  })
+
+  test('ports can be published and taken back while an endpoint lives, each twice', async (subject) => {
+    const { publish } = await subject.driver()
+    if (!publish) return
+    await (await subject.driver()).createNetwork(subject.spec(id('1')))
+    await endpoint(subject, 0)
+    await (await subject.driver()).join(request(subject, 0))
+    const { endpointId } = request(subject, 0)
+    const port = { protocol: 'tcp' as const, containerPort: 80, hostIp: '', hostPort: 28_080 }
+    for (const ports of [[port], [port], [], []]) await (await subject.driver()).publish?.(id('1'), endpointId, ports)
+    await (await subject.driver()).publish?.(id('1'), endpointId, [port])
+    await (await subject.driver()).leave(id('1'), endpointId)
+    await (await subject.driver()).deleteEndpoint(id('1'), endpointId)
+    const gone = await subject.driver()
+    if (strict) await refused(gone.publish?.(id('1'), endpointId, [port]) ?? Promise.resolve(), 'NotFound')
+    await (await subject.driver()).deleteNetwork(id('1'))
+  })
+
+  test('an endpoint of a network of both families has an address and a gateway of each', async (subject) => {
+    const { dual } = subject
+    if (!dual) return
+    await (await subject.driver()).createNetwork(dual.spec(id('1')))
+    await (await subject.driver()).createNetwork(dual.spec(id('1')))
+    const addressIPv6 = dual.addressIPv6(0)
+    const wanted = request(subject, 0, { addressIPv6 })
+    const { networkId, endpointId, address } = wanted
+    const answer = await (
+      await subject.driver()
+    ).createEndpoint({ networkId, endpointId, address, addressIPv6, macAddress: '', options: {} })
+    assert.equal(answer.addressIPv6, undefined, 'the driver must not answer a field that was given')
+    const plan = await (await subject.driver()).join(wanted)
+    assert.deepEqual(await (await subject.driver()).join(wanted), plan)
+    const given = plan.container.flatMap((op) => (op.op === 'address' ? [op.address] : []))
+    assert.deepEqual(given.sort(), [address, addressIPv6].sort())
+    assert.ok(plan.gateway.includes('.') && plan.gatewayIPv6.includes(':'), `gateways ${plan.gateway} and ${plan.gatewayIPv6}`)
+    const routes = plan.container.flatMap((op) => (op.op === 'route' && op.destination === 'default' ? [op.gateway] : []))
+    assert.deepEqual(routes.sort(), [plan.gateway, plan.gatewayIPv6].sort())
+    await (await subject.driver()).leave(networkId, endpointId)
+    await (await subject.driver()).deleteEndpoint(networkId, endpointId)
+    await (await subject.driver()).deleteNetwork(networkId)
   })
 
   test('two endpoints have links of their own', async (subject) => {

@@ -12,7 +12,7 @@ import {
   requestRoute,
   setLink,
 } from 'tsd-engine/native'
-import { conflict, type Logger, systemError } from 'tsd-engine/sdk'
+import { conflict, formatIp, type Logger, notImplemented, systemError } from 'tsd-engine/sdk'
 import type { Helper } from './helper.js'
 import type { BridgeNetwork } from './options.js'
 import type { BridgeEndpoint, BridgeState } from './state.js'
@@ -38,22 +38,53 @@ export async function ensureBridge(network: BridgeNetwork): Promise<void> {
       `network ${network.name} cannot use ${network.bridge}: a link of that name exists and is ${link.kind || 'a device'}, not a bridge`,
     )
   }
-  const { bytes, prefix } = parseCidrBytes(network.gateway)
+  const wanted = [network.gateway, network.gatewayIPv6].filter((gateway) => gateway !== '').map(parseCidrBytes)
+  if (network.gatewayIPv6 !== '') await prepareIPv6(network.bridge)
   const w = new MessageWriter()
-  let present = false
+  const present = new Set<unknown>()
   for (const address of await listAddresses()) {
-    if (address.index !== link.index || address.family !== 4) continue
-    if (address.address.equals(bytes) && address.prefix === prefix) present = true
-    else if (network.owned) deleteAddress(w, link.index, `${address.address.join('.')}/${address.prefix}`)
+    if (address.index !== link.index || isLinkLocal(address)) continue
+    const same = wanted.find(
+      ({ family, bytes, prefix }) => family === address.family && bytes.equals(address.address) && prefix === address.prefix,
+    )
+    if (same) present.add(same)
+    else if (network.owned) deleteAddress(w, link.index, cidrOf(address))
   }
-  if (!present) addAddress(w, link.index, network.gateway)
+  // Usable at once: nobody else has an address in a network that we made.
+  for (const one of wanted)
+    if (!present.has(one)) addAddress(w, link.index, cidrOf({ ...one, address: one.bytes }), { nodad: one.family === 6 })
   if (!link.up || (network.mtu && network.mtu !== link.mtu)) {
     setLink(w, link.index, { up: true, ...(network.mtu && network.mtu !== link.mtu ? { mtu: network.mtu } : {}) })
   }
   await requestRoute(w)
-  await setSysctl(`net/ipv4/conf/${network.bridge}/route_localnet`, '1')
-  await setSysctl('net/ipv4/ip_forward', '1')
+  if (network.gateway !== '') {
+    await setSysctl(`net/ipv4/conf/${network.bridge}/route_localnet`, '1')
+    await setSysctl('net/ipv4/ip_forward', '1')
+  }
+  if (network.gatewayIPv6 !== '') {
+    await setSysctl('net/ipv6/conf/default/forwarding', '1')
+    await setSysctl('net/ipv6/conf/all/forwarding', '1')
+  }
 }
+
+async function prepareIPv6(bridge: string): Promise<void> {
+  try {
+    await setSysctl(`net/ipv6/conf/${bridge}/disable_ipv6`, '0')
+    // A host that cannot use its link-local address yet cannot look for the containers that it forwards to.
+    await setSysctl(`net/ipv6/conf/${bridge}/accept_dad`, '0')
+    // Containers are no routers to their host.
+    await setSysctl(`net/ipv6/conf/${bridge}/accept_ra`, '0')
+  } catch (error) {
+    if ((error as { code?: string }).code === 'ENOENT') throw notImplemented('this kernel has no IPv6: create the network without it')
+    throw error
+  }
+}
+
+const isLinkLocal = ({ family, address }: { family: number; address: Buffer }): boolean =>
+  family === 6 && address[0] === 0xfe && ((address[1] ?? 0) & 0xc0) === 0x80
+
+const cidrOf = ({ family, address, prefix }: { family: 4 | 6; address: Buffer; prefix: number }): string =>
+  `${formatIp({ family, value: BigInt(`0x${address.toString('hex')}`) })}/${prefix}`
 
 /** A unicast, locally administered MAC from an id. */
 export function macOf(id: string, at = 0): string {
@@ -62,8 +93,9 @@ export function macOf(id: string, at = 0): string {
   return (bytes.toString('hex').match(/../g) ?? []).join(':')
 }
 
-/** Docker's rule: 02:42 and the address. */
-export function macOfAddress(address: string): string {
+/** Docker's rule: 02:42 and the IPv4 address; without one, of what is never given twice. */
+export function macOfEndpoint(address: string, endpointId: string): string {
+  if (address === '') return macOf(endpointId, 24)
   const { bytes } = parseCidrBytes(address)
   return `02:42:${(bytes.toString('hex').match(/../g) ?? []).join(':')}`
 }

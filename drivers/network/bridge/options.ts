@@ -1,5 +1,4 @@
-import { parseCidrBytes } from 'tsd-engine/native'
-import { invalidParameter, type NetworkSpec, notImplemented } from 'tsd-engine/sdk'
+import { blocksOverlap, formatIpBlock, invalidParameter, type NetworkSpec, notImplemented, parseIpBlock } from 'tsd-engine/sdk'
 
 /** A network as the driver keeps it on disk. */
 export interface BridgeNetwork {
@@ -8,10 +7,13 @@ export interface BridgeNetwork {
   bridge: string
   /** The driver made the bridge, so it removes it. */
   owned: boolean
-  /** Network address with prefix, e.g. `172.17.0.0/16`. */
+  /** Network address with prefix, e.g. `172.17.0.0/16`; empty without IPv4. */
   subnet: string
   /** Address of the bridge with prefix; also the gateway of its containers. */
   gateway: string
+  /** The same of IPv6. */
+  subnetIPv6: string
+  gatewayIPv6: string
   /** 0: the kernel's. */
   mtu: number
   icc: boolean
@@ -53,37 +55,40 @@ function hostBindingOption(key: string, value: string): string {
   return value === '0.0.0.0' ? '' : value
 }
 
-/** First address of the block, for comparisons. */
-export function networkOf(cidr: string): string {
-  const { bytes, prefix } = parseCidrBytes(cidr)
-  const size = 2 ** (32 - prefix)
-  const first = Math.floor(bytes.readUInt32BE(0) / size) * size
-  return `${[first >>> 24, (first >>> 16) & 255, (first >>> 8) & 255, first & 255].join('.')}/${prefix}`
+export function overlaps(a: string, b: string): boolean {
+  const x = parseIpBlock(a)?.block
+  const y = parseIpBlock(b)?.block
+  return x !== undefined && y !== undefined && blocksOverlap(x, y)
 }
 
-export function overlaps(a: string, b: string): boolean {
-  const x = parseCidrBytes(a)
-  const y = parseCidrBytes(b)
-  const size = 2 ** (32 - Math.min(x.prefix, y.prefix))
-  return Math.floor(x.bytes.readUInt32BE(0) / size) === Math.floor(y.bytes.readUInt32BE(0) / size)
+/** The one block of a family, with the address of the bridge in it. */
+function blockOf(spec: NetworkSpec, family: 4 | 6): { subnet: string; gateway: string } {
+  const enabled = family === 4 ? spec.enableIPv4 : spec.enableIPv6
+  const blocks = family === 4 ? spec.ipv4 : spec.ipv6
+  const [block] = blocks
+  if (!enabled && blocks.length === 0) return { subnet: '', gateway: '' }
+  if (!enabled || !block) throw invalidParameter(`network ${spec.name}: the bridge driver needs an IPv${family} subnet`)
+  if (blocks.length > 1) throw invalidParameter(`bridge driver doesn't support multiple subnets`)
+  const parsed = parseIpBlock(block.pool)?.block
+  if (parsed?.family !== family) throw invalidParameter(`network ${spec.name}: ${block.pool} is not an IPv${family} subnet`)
+  if (!block.gateway) throw invalidParameter(`network ${spec.name}: the bridge driver needs a gateway address in ${block.pool}`)
+  return { subnet: formatIpBlock(parsed), gateway: `${block.gateway.split('/')[0]}/${parsed.prefix}` }
 }
 
 /** Checks what the user asked for. */
 export function readSpec(spec: NetworkSpec, defaultBridge: string): BridgeNetwork {
-  if (spec.enableIPv6 || spec.ipv6.length > 0) {
-    throw notImplemented(`network ${spec.name}: the bridge driver has no IPv6 yet; create the network without --ipv6`)
-  }
-  const block = spec.ipv4[0]
-  if (!spec.enableIPv4 || !block) throw invalidParameter(`network ${spec.name}: the bridge driver needs an IPv4 subnet`)
-  if (spec.ipv4.length > 1) throw invalidParameter(`bridge driver doesn't support multiple subnets`)
-  if (!block.gateway) throw invalidParameter(`network ${spec.name}: the bridge driver needs a gateway address in ${block.pool}`)
+  const four = blockOf(spec, 4)
+  const six = blockOf(spec, 6)
+  if (four.subnet === '' && six.subnet === '') throw invalidParameter(`network ${spec.name}: the bridge driver needs a subnet`)
   const network: BridgeNetwork = {
     networkId: spec.networkId,
     name: spec.name,
     bridge: `br-${spec.networkId.slice(0, 12)}`,
     owned: false,
-    subnet: networkOf(block.pool),
-    gateway: `${block.gateway.split('/')[0]}/${block.pool.split('/')[1]}`,
+    subnet: four.subnet,
+    gateway: four.gateway,
+    subnetIPv6: six.subnet,
+    gatewayIPv6: six.gateway,
     mtu: 0,
     icc: true,
     masquerade: true,
@@ -114,6 +119,23 @@ export function readSpec(spec: NetworkSpec, defaultBridge: string): BridgeNetwor
         break
       case 'com.docker.network.container_iface_prefix':
         interfaceNameOption(key, `${value}0`)
+        break
+      case `${BRIDGE}gateway_mode_ipv4`:
+      case `${BRIDGE}gateway_mode_ipv6`:
+        // The way that dockerd takes without the option, and the only one here.
+        if (value !== 'nat' && value !== '')
+          throw notImplemented(`network option ${key}=${value} is not supported: leave it out, or use nat`)
+        break
+      case `${BRIDGE}inhibit_ipv4`:
+        if (bool(key, value))
+          throw notImplemented(`network option ${key} is not supported: leave it out, the bridge has the gateway's address`)
+        break
+      case `${BRIDGE}trusted_host_interfaces`:
+        if (value !== '') throw notImplemented(`network option ${key} is not supported: publish the ports that are to be reached`)
+        break
+      case 'com.docker.network.host_ipv4':
+      case 'com.docker.network.host_ipv6':
+        if (value !== '') throw notImplemented(`network option ${key} is not supported: connections leave with the address of their route`)
         break
       default:
         throw invalidParameter(

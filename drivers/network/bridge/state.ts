@@ -7,8 +7,9 @@ import type { BridgeNetwork } from './options.js'
 export interface BridgeEndpoint {
   networkId: string
   endpointId: string
-  /** CIDR. */
+  /** CIDR, or empty. */
   address: string
+  addressIPv6: string
   /** Host end of the veth pair, and its MAC: name and MAC together say that a link is ours. */
   link: string
   linkMac: string
@@ -22,13 +23,17 @@ const isId = (name: string): boolean => /^[0-9a-f]{1,64}$/.test(name)
 class Records<T> {
   readonly #all = new Map<string, T>()
 
-  constructor(private readonly dir: string) {
+  constructor(
+    private readonly dir: string,
+    /** What records of an older version lack. */
+    lacking: Partial<T>,
+  ) {
     fs.mkdirSync(dir, { recursive: true })
     for (const name of fs.readdirSync(dir)) {
       const id = name.endsWith('.json') ? name.slice(0, -5) : ''
       if (!isId(id)) continue
       try {
-        this.#all.set(id, JSON.parse(fs.readFileSync(path.join(dir, name), 'utf8')) as T)
+        this.#all.set(id, { ...lacking, ...(JSON.parse(fs.readFileSync(path.join(dir, name), 'utf8')) as T) })
       } catch {
         fs.rmSync(path.join(dir, name), { force: true })
       }
@@ -80,8 +85,8 @@ export class BridgeState {
   readonly leaving: Records<BridgeEndpoint>
 
   constructor(dataDir: string, runDir: string) {
-    this.networks = new Records(path.join(dataDir, 'networks'))
-    this.endpoints = new Records(path.join(runDir, 'endpoints'))
-    this.leaving = new Records(path.join(runDir, 'leaving'))
+    this.networks = new Records<BridgeNetwork>(path.join(dataDir, 'networks'), { subnetIPv6: '', gatewayIPv6: '' })
+    this.endpoints = new Records<BridgeEndpoint>(path.join(runDir, 'endpoints'), { addressIPv6: '' })
+    this.leaving = new Records<BridgeEndpoint>(path.join(runDir, 'leaving'), { addressIPv6: '' })
   }
 }

@@ -3,8 +3,9 @@ import os from 'node:os'
 import path from 'node:path'
 import test from 'ava'
 import fc from 'fast-check'
+import { formatIpBlock as formatBlock } from 'tsd-engine/sdk'
 import { type IpamSubject, testIpamDriver } from 'tsd-engine/sdk/testing'
-import { type Block, builtinPools, firstFree, formatBlock, parseBlock } from './blocks.js'
+import { type Block, builtinPools, firstFree, parseBlock } from './blocks.js'
 import { DefaultIpam } from './driver.js'
 import { NullIpam } from './null.js'
 
@@ -57,6 +58,24 @@ test('configured pools are used in their order', async (t) => {
   t.is((await (await s.driver()).requestPool(request)).pool, '10.200.1.0/24')
   await t.throwsAsync(async () => (await s.driver()).requestPool(request))
   await s.remove()
+})
+
+test('IPv6 pools are unique local ones of the machine, or the configured ones; the other family stays as it is', async (t) => {
+  const s = subject([parseBlock('2001:db8::/32', '')])
+  const first = (await (await s.driver()).requestPool({ ...request, v6: true })).pool
+  t.regex(first, /^fd[0-9a-f:]+::\/64$/)
+  t.is((await (await s.driver()).requestPool(request)).pool, '172.17.0.0/16')
+  await s.remove()
+  const own = subject([parseBlock('2001:db8::/64', '')], { 'default-address-pools': [{ base: '2001:db8::/62', size: 64 }] })
+  const pools: string[] = []
+  for (let i = 0; i < 3; i++) pools.push((await (await own.driver()).requestPool({ ...request, v6: true })).pool)
+  t.deepEqual(pools, ['2001:db8:0:1::/64', '2001:db8:0:2::/64', '2001:db8:0:3::/64'])
+  await t.throwsAsync(async () => (await own.driver()).requestPool({ ...request, v6: true }), { message: /fully subnetted/ })
+  t.is((await (await own.driver()).requestPool(request)).pool, '172.17.0.0/16')
+  await t.throwsAsync(async () => (await own.driver()).requestPool({ ...request, pool: '10.0.0.0/24', v6: true }), {
+    message: /not of IPv6/,
+  })
+  await own.remove()
 })
 
 test('the first built-in pool is that of Docker', (t) => {

@@ -1,30 +1,23 @@
+import fs from 'node:fs'
+import os from 'node:os'
 import path from 'node:path'
 import {
   type AddressRequest,
+  blockHolds,
+  blockSize,
+  blocksOverlap,
   conflict,
   forbidden,
+  formatIpBlock as formatBlock,
   invalidParameter,
   type IpamDriver,
   KeyedLock,
   notFound,
-  notImplemented,
   type Pool,
   type PoolRequest,
   unavailable,
 } from 'tsd-engine/sdk'
-import {
-  type AddressPool,
-  type Block,
-  builtinPools,
-  contains,
-  firstFree,
-  format,
-  formatBlock,
-  overlap,
-  parseAddress,
-  parseBlock,
-  sizeOf,
-} from './blocks.js'
+import { type AddressPool, type Block, builtinPools, firstFree, format, localPool, parseAddress, parseBlock } from './blocks.js'
 import { Journal } from './journal.js'
 import { PoolFile, type PoolRecord } from './pools.js'
 
@@ -37,14 +30,25 @@ interface Place {
   options: Record<string, unknown>
 }
 
-function configuredPools(options: Record<string, unknown>): AddressPool[] {
-  const given = options['default-address-pools']
-  if (given === undefined) return builtinPools
-  return (given as { base: string; size: number }[]).map(({ base, size }) => {
+/** Pools of the configuration stand for those built in, family by family. */
+function availablePools({ options, dataDir }: Place): AddressPool[] {
+  const given = ((options['default-address-pools'] ?? []) as { base: string; size: number }[]).map(({ base, size }) => {
     const block = parseBlock(base, 'default-address-pools')
-    if (size < block.prefix) throw invalidParameter(`default-address-pools: networks of size /${size} do not fit into ${base}`)
+    const most = block.family === 4 ? 32 : 128
+    if (size < block.prefix || size > most)
+      throw invalidParameter(`default-address-pools: networks of size /${size} do not fit into ${base}`)
     return { base: block, size }
   })
+  const has = (family: number): boolean => given.some(({ base }) => base.family === family)
+  return [...given, ...(has(4) ? [] : builtinPools), ...(has(6) ? [] : [localPool(`${machineId()} ${dataDir}`)])]
+}
+
+function machineId(): string {
+  try {
+    return fs.readFileSync('/etc/machine-id', 'utf8').trim()
+  } catch {
+    return os.hostname()
+  }
 }
 
 /** The engine's own address management, for one host. */
@@ -59,7 +63,7 @@ export class DefaultIpam implements IpamDriver {
     private readonly occupied: () => Promise<Block[]>,
   ) {
     this.#pools = new PoolFile(place.dataDir)
-    this.#available = configuredPools(place.options)
+    this.#available = availablePools(place)
   }
 
   async capabilities(): Promise<{ requiresMacAddress: boolean; requiresRequestReplay: boolean }> {
@@ -76,7 +80,6 @@ export class DefaultIpam implements IpamDriver {
   }
 
   async requestPool(request: PoolRequest): Promise<Pool> {
-    if (request.v6) throw notImplemented('the default ipam driver has no IPv6 pools yet')
     const space = request.addressSpace || SPACE
     if (space !== SPACE && space !== GLOBAL_SPACE) throw invalidParameter(`address space ${JSON.stringify(space)} does not exist`)
     if (request.subPool !== '' && request.pool === '') throw invalidParameter('a sub pool needs the pool that it is part of')
@@ -85,7 +88,7 @@ export class DefaultIpam implements IpamDriver {
       const holder = request.holder ?? ''
       const held = holder === '' ? undefined : this.#pools.list().find((record) => record.holders.includes(holder) && fits(record, request))
       if (held) return { poolId: held.poolId, pool: held.pool, data: {} }
-      const record = request.pool === '' ? await this.#choose(space) : this.#explicit(space, request)
+      const record = request.pool === '' ? await this.#choose(space, request.v6 ? 6 : 4) : this.#explicit(space, request)
       if (holder === '') record.anonymous++
       else record.holders.push(holder)
       await this.#pools.put(record)
@@ -93,9 +96,10 @@ export class DefaultIpam implements IpamDriver {
     })
   }
 
-  async #choose(space: string): Promise<PoolRecord> {
+  async #choose(space: string, family: 4 | 6): Promise<PoolRecord> {
     const given = this.#pools.list().map((record) => parseBlock(record.pool, 'pool'))
-    const block = firstFree(this.#available, [...given, ...(await this.occupied())])
+    const available = this.#available.filter(({ base }) => base.family === family)
+    const block = firstFree(available, [...given, ...(await this.occupied())])
     if (!block) {
       throw unavailable('all predefined address pools have been fully subnetted: name a subnet, or configure more default-address-pools')
     }
@@ -104,14 +108,17 @@ export class DefaultIpam implements IpamDriver {
 
   #explicit(space: string, request: PoolRequest): PoolRecord {
     const block = parseBlock(request.pool, 'subnet')
+    if ((block.family === 6) !== request.v6) {
+      throw invalidParameter(`subnet ${request.pool} is not of IPv${request.v6 ? 6 : 4}`)
+    }
     const part = request.subPool === '' ? undefined : parseBlock(request.subPool, 'ip range')
-    if (part && (part.prefix < block.prefix || !contains(block, part.first))) {
+    if (part && (part.prefix < block.prefix || !blockHolds(block, { family: part.family, value: part.first }))) {
       throw invalidParameter(`ip range ${request.subPool} is not part of the subnet ${request.pool}`)
     }
     const poolId = `${space}/${formatBlock(block)}${part ? `/${formatBlock(part)}` : ''}`
     const known = this.#pools.get(poolId)
     if (known) return { ...known, holders: [...known.holders] }
-    if (this.#pools.list().some((record) => overlap(parseBlock(record.pool, 'pool'), block))) {
+    if (this.#pools.list().some((record) => blocksOverlap(parseBlock(record.pool, 'pool'), block))) {
       throw forbidden('Pool overlaps with other one on this address space')
     }
     return { poolId, pool: formatBlock(block), subPool: part ? formatBlock(part) : '', holders: [], anonymous: 0 }
@@ -130,16 +137,16 @@ export class DefaultIpam implements IpamDriver {
       }
       if (rest.holders.length + rest.anonymous > 0) return await this.#pools.put(rest)
       // The addresses first: a pool without its journal is only empty, a journal without its pool would come back to life with it.
-      this.#journal(poolId).remove()
+      this.#journal(poolId, parseBlock(record.pool, 'pool')).remove()
       this.#journals.delete(poolId)
       await this.#pools.delete(poolId)
     })
   }
 
-  #journal(poolId: string): Journal {
+  #journal(poolId: string, { family }: Block): Journal {
     let journal = this.#journals.get(poolId)
     if (!journal) {
-      journal = new Journal(path.join(this.place.runDir, `${poolId.replaceAll('/', '_')}.journal`))
+      journal = new Journal(path.join(this.place.runDir, `${poolId.replaceAll('/', '_')}.journal`), family)
       this.#journals.set(poolId, journal)
     }
     return journal
@@ -151,14 +158,16 @@ export class DefaultIpam implements IpamDriver {
     const record = this.#pools.get(request.poolId)
     if (!record) throw notFound(`address pool ${request.poolId} does not exist`)
     const block = parseBlock(record.pool, 'pool')
-    const journal = this.#journal(request.poolId)
+    const journal = this.#journal(request.poolId, block)
     journal.refresh()
-    const answer = (address: number) => ({ address: `${format(address)}/${block.prefix}`, data: {} })
+    const answer = (address: bigint) => ({ address: `${format(block.family, address)}/${block.prefix}`, data: {} })
     const wanted = request.address === '' ? undefined : explicitAddress(request.address, block)
     const held = journal.addressOf(request.holder)
     if (held !== undefined) {
       if (wanted !== undefined && wanted !== held) {
-        throw conflict(`${request.holder} holds ${format(held)} already and cannot take ${format(wanted)} of ${record.pool} as well`)
+        throw conflict(
+          `${request.holder} holds ${format(block.family, held)} already and cannot take ${format(block.family, wanted)} of ${record.pool} as well`,
+        )
       }
       return answer(held)
     }
@@ -170,45 +179,60 @@ export class DefaultIpam implements IpamDriver {
     const gateway = request.options['RequestAddressType'] === 'com.docker.network.gateway'
     const found = nextFree(block, record.subPool, journal, gateway ? undefined : journal.last)
     if (found === undefined)
-      throw unavailable(`no available IPv4 addresses on this network's address pools: ${record.subPool || record.pool}`)
+      throw unavailable(`no available IPv${block.family} addresses on this network's address pools: ${record.subPool || record.pool}`)
     journal.take(found, request.holder, !gateway)
     return answer(found)
   }
 
   async releaseAddress(poolId: string, release: { address: string; holder: string }): Promise<void> {
     this.#pools.refresh()
-    if (!this.#pools.get(poolId)) return
-    const journal = this.#journal(poolId)
+    const record = this.#pools.get(poolId)
+    if (!record) return
+    const journal = this.#journal(poolId, parseBlock(record.pool, 'pool'))
     journal.refresh()
     const address =
-      release.holder === '' ? parseAddress(release.address.split('/')[0] ?? '', 'address to release') : journal.addressOf(release.holder)
+      release.holder === ''
+        ? parseAddress(release.address.split('/')[0] ?? '', 'address to release').value
+        : journal.addressOf(release.holder)
     if (address !== undefined && journal.holderOf(address) !== undefined) journal.free(address)
   }
 }
 
 function fits(record: PoolRecord, request: PoolRequest): boolean {
+  if (record.pool.includes(':') !== request.v6) return false
   return request.pool === '' || formatBlock(parseBlock(request.pool, 'subnet')) === record.pool
 }
 
-function explicitAddress(text: string, block: Block): number {
+/** Addresses of a block that are nobody's: the network's own, and IPv4's broadcast. */
+function reserved(block: Block): { atStart: bigint; atEnd: bigint } {
+  if (block.family === 4) return block.prefix < 31 ? { atStart: 1n, atEnd: 1n } : { atStart: 0n, atEnd: 0n }
+  return { atStart: block.prefix < 127 ? 1n : 0n, atEnd: 0n }
+}
+
+function explicitAddress(text: string, block: Block): bigint {
   const address = parseAddress(text.split('/')[0] ?? '', 'address')
-  if (!contains(block, address)) throw invalidParameter(`address ${text} is not part of the subnet ${formatBlock(block)}`)
-  if (block.prefix < 31 && (address === block.first || address === block.first + sizeOf(block.prefix) - 1)) {
+  if (!blockHolds(block, address)) throw invalidParameter(`address ${text} is not part of the subnet ${formatBlock(block)}`)
+  const { atStart, atEnd } = reserved(block)
+  if (address.value < block.first + atStart || address.value >= block.first + blockSize(block) - atEnd) {
     throw invalidParameter(`address ${text} is the network or broadcast address of ${formatBlock(block)}`)
   }
-  return address
+  return address.value
 }
 
 /** The next free address behind `last`, around the end to the beginning. */
-function nextFree(block: Block, subPool: string, journal: Journal, last: number | undefined): number | undefined {
+function nextFree(block: Block, subPool: string, journal: Journal, last: bigint | undefined): bigint | undefined {
   const range = subPool === '' ? block : parseBlock(subPool, 'ip range')
-  const reserved = block.prefix < 31 ? 1 : 0
-  const from = Math.max(range.first, block.first + reserved)
-  const to = Math.min(range.first + sizeOf(range.prefix), block.first + sizeOf(block.prefix) - reserved)
+  const { atStart, atEnd } = reserved(block)
+  const lowest = block.first + atStart
+  const highest = block.first + blockSize(block) - atEnd
+  const from = range.first > lowest ? range.first : lowest
+  const to = range.first + blockSize(range) < highest ? range.first + blockSize(range) : highest
   const size = to - from
-  if (size <= 0 || journal.count >= sizeOf(block.prefix)) return undefined
-  const start = last === undefined || last < from || last >= to ? 0 : last - from + 1
-  for (let i = 0; i < size; i++) {
+  if (size <= 0n || BigInt(journal.count) >= blockSize(block)) return undefined
+  const start = last === undefined || last < from || last >= to ? 0n : last - from + 1n
+  // No more than those that are held can be in the way.
+  const tries = BigInt(journal.count) + 1n < size ? BigInt(journal.count) + 1n : size
+  for (let i = 0n; i < tries; i++) {
     const address = from + ((start + i) % size)
     if (journal.holderOf(address) === undefined) return address
   }

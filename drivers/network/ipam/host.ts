@@ -1,13 +1,14 @@
+import { blockAround } from 'tsd-engine/sdk'
 import { listAddresses, listRoutes } from 'tsd-engine/native'
-import { type Block, blockOf } from './blocks.js'
+import type { Block } from './blocks.js'
 
-/** IPv4 blocks that the host reaches by a route, or has an address in. */
+/** Blocks that the host reaches by a route, or has an address in. */
 export async function hostBlocks(): Promise<Block[]> {
   const blocks: Block[] = []
-  const add = (bytes: Buffer, prefix: number): void => {
-    if (prefix > 0) blocks.push(blockOf(bytes.readUInt32BE(0), prefix))
+  const add = (family: 4 | 6, bytes: Buffer, prefix: number): void => {
+    if (prefix > 0) blocks.push(blockAround({ family, value: BigInt(`0x${bytes.toString('hex')}`) }, prefix))
   }
-  for (const route of await listRoutes()) if (route.family === 4) add(route.destination, route.prefix)
-  for (const address of await listAddresses()) if (address.family === 4) add(address.address, address.prefix)
+  for (const { family, destination, prefix } of await listRoutes()) add(family, destination, prefix)
+  for (const { family, address, prefix } of await listAddresses()) add(family, address, prefix)
   return blocks
 }

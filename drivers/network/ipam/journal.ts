@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { type IpFamily, parseIp } from 'tsd-engine/sdk'
 import { format } from './blocks.js'
 
 /**
@@ -6,25 +7,28 @@ import { format } from './blocks.js'
  * reboot wipes it, as a reboot ends every holder. Another life of the driver may write to it too, so its size is looked at first.
  */
 export class Journal {
-  readonly #holders = new Map<number, string>()
-  readonly #addresses = new Map<string, number>()
+  readonly #holders = new Map<bigint, string>()
+  readonly #addresses = new Map<string, bigint>()
   /** Address given last: the search goes on behind it, so that an address is not soon used again. */
-  last: number | undefined
+  last: bigint | undefined
   #fd = -1
   #inode = -1
   #size = 0
 
-  constructor(private readonly file: string) {}
+  constructor(
+    private readonly file: string,
+    private readonly family: IpFamily,
+  ) {}
 
   get count(): number {
     return this.#holders.size
   }
 
-  holderOf(address: number): string | undefined {
+  holderOf(address: bigint): string | undefined {
     return this.#holders.get(address)
   }
 
-  addressOf(holder: string): number | undefined {
+  addressOf(holder: string): bigint | undefined {
     return holder === '' ? undefined : this.#addresses.get(holder)
   }
 
@@ -35,14 +39,14 @@ export class Journal {
     this.#load()
   }
 
-  take(address: number, holder: string, moveOn: boolean): void {
-    this.#append(`${moveOn ? '+' : '*'} ${format(address)} ${encodeURIComponent(holder)}\n`)
+  take(address: bigint, holder: string, moveOn: boolean): void {
+    this.#append(`${moveOn ? '+' : '*'} ${format(this.family, address)} ${encodeURIComponent(holder)}\n`)
     this.#hold(address, holder)
     if (moveOn) this.last = address
   }
 
-  free(address: number): void {
-    this.#append(`- ${format(address)}\n`)
+  free(address: bigint): void {
+    this.#append(`- ${format(this.family, address)}\n`)
     this.#drop(address)
   }
 
@@ -56,12 +60,12 @@ export class Journal {
     fs.rmSync(this.file, { force: true })
   }
 
-  #hold(address: number, holder: string): void {
+  #hold(address: bigint, holder: string): void {
     this.#holders.set(address, holder)
     if (holder !== '') this.#addresses.set(holder, address)
   }
 
-  #drop(address: number): void {
+  #drop(address: bigint): void {
     const holder = this.#holders.get(address)
     this.#holders.delete(address)
     if (holder !== undefined && this.#addresses.get(holder) === address) this.#addresses.delete(holder)
@@ -94,17 +98,18 @@ export class Journal {
   }
 
   #replay(line: string): void {
-    const match = /^([-+*=]) (\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?: (\S*))?$/.exec(line)
-    if (!match) return
-    const address = match.slice(2, 6).reduce((sum, part) => sum * 256 + Number(part), 0)
+    const match = /^([-+*=]) ([0-9a-f.:]+)(?: (\S*))?$/.exec(line)
+    const parsed = match && parseIp(match[2] ?? '')
+    if (!match || parsed?.family !== this.family) return
+    const address = parsed.value
     if (match[1] === '-') this.#drop(address)
-    else if (match[1] !== '=') this.#hold(address, decodeURIComponent(match[6] ?? ''))
+    else if (match[1] !== '=') this.#hold(address, decodeURIComponent(match[3] ?? ''))
     if (match[1] === '+' || match[1] === '=') this.last = address
   }
 
   #compact(): void {
-    const lines = [...this.#holders].map(([address, holder]) => `* ${format(address)} ${encodeURIComponent(holder)}\n`)
-    if (this.last !== undefined) lines.push(`= ${format(this.last)}\n`)
+    const lines = [...this.#holders].map(([address, holder]) => `* ${format(this.family, address)} ${encodeURIComponent(holder)}\n`)
+    if (this.last !== undefined) lines.push(`= ${format(this.family, this.last)}\n`)
     fs.writeFileSync(`${this.file}.new`, lines.join(''), { mode: 0o600 })
     fs.renameSync(`${this.file}.new`, this.file)
   }

@@ -13,7 +13,7 @@ import { foreignForwards } from '../../../native/foreign-forward.js'
 import { type Helper, SpawnerHelper } from '../../../drivers/network/bridge/helper.js'
 import { interfaceIndex } from '../../../native/bindings/netlink-client.js'
 import { compileNetOps } from '../../../native/netops.js'
-import { greet, Sandbox, serve, sh } from './netns.js'
+import { greet, hideNamespaces, Sandbox, serve, sh } from './netns.js'
 import { tableText } from './table-text.js'
 
 const tests: { name: string; run: () => Promise<void> }[] = []
@@ -36,6 +36,8 @@ const helper: Helper = {
   },
 }
 
+let worlds = 0
+
 class World {
   readonly dir = fs.mkdtempSync('/dev/shm/tsd-bridge-')
   readonly sandboxes: Sandbox[] = []
@@ -43,6 +45,7 @@ class World {
   driver!: BridgeNetworks
 
   constructor() {
+    worlds++
     fs.mkdirSync(`${this.dir}/data`)
     fs.mkdirSync(`${this.dir}/run`)
   }
@@ -93,9 +96,8 @@ class World {
 }
 
 const networkId = (n: number): string => `${n}e`.repeat(32)
-let worlds = 0
-/** Never used by two tests: an earlier life may still be waiting for its links to go. */
-const endpointId = (n: number): string => (worlds * 0x10000 + n).toString(16).padStart(8, '0').repeat(8)
+/** Never the same in two worlds: an earlier life of a driver may still see its links off. */
+const endpointId = (n: number): string => `${worlds.toString(16).padStart(4, '0')}${n.toString(16).padStart(4, '0')}`.repeat(8)
 
 function spec(n = 1, more: Partial<NetworkSpec> = {}): NetworkSpec {
   return {
@@ -110,6 +112,17 @@ function spec(n = 1, more: Partial<NetworkSpec> = {}): NetworkSpec {
     ...more,
   }
 }
+
+/** Network n with both families. */
+const dual = (n: number, more: Partial<NetworkSpec> = {}): NetworkSpec =>
+  spec(n, {
+    enableIPv6: true,
+    ipv6: [{ addressSpace: 'LocalDefault', pool: `fd00:${n}::/64`, gateway: `fd00:${n}::1/64`, auxAddresses: {} }],
+    ...more,
+  })
+
+/** Network n with IPv6 alone. */
+const six = (n: number, more: Partial<NetworkSpec> = {}): NetworkSpec => dual(n, { enableIPv4: false, ipv4: [], ...more })
 
 /** Endpoint n: on network n/100, address .n%100. */
 function join(n: number, more: Partial<JoinRequest> = {}): JoinRequest {
@@ -146,6 +159,15 @@ const pings = (from: Sandbox | undefined, address: string): boolean => {
   }
 }
 
+const pings6 = (from: Sandbox | undefined, address: string): boolean => {
+  try {
+    const command = `busybox ping -6 -c 1 -W 1 ${address}`
+    return (from ? from.sh(command) : sh(command)).includes('1 packets received')
+  } catch {
+    return false
+  }
+}
+
 async function until(what: string, condition: () => boolean, ms = 2000): Promise<void> {
   for (const end = Date.now() + ms; Date.now() < end; await new Promise((resolve) => setTimeout(resolve, 10))) if (condition()) return
   assert.fail(`${what} did not come to pass in ${ms} ms`)
@@ -153,7 +175,6 @@ async function until(what: string, condition: () => boolean, ms = 2000): Promise
 
 function withWorld(name: string, run: (world: World, outside: Sandbox) => Promise<void>): void {
   test(name, async () => {
-    worlds++
     const world = new World()
     await world.life()
     try {
@@ -170,10 +191,13 @@ function withWorld(name: string, run: (world: World, outside: Sandbox) => Promis
 let outside!: Sandbox
 
 function makeOutside(): void {
+  hideNamespaces()
   sh('ip link set lo up')
   outside = new Sandbox('outside')
   sh('ip link add uplink type veth peer name eth0 netns outside; ip addr add 192.0.2.2/24 dev uplink; ip link set uplink up')
   outside.sh('ip link set lo up; ip addr add 192.0.2.1/24 dev eth0; ip link set eth0 up; ip route add 172.16.0.0/12 via 192.0.2.2')
+  sh('ip addr add 2001:db8::2/64 dev uplink nodad')
+  outside.sh('ip addr add 2001:db8::1/64 dev eth0 nodad; ip route add fd00::/16 via 2001:db8::2')
 }
 
 testNetworkDriver(test, async () => {
@@ -182,45 +206,45 @@ testNetworkDriver(test, async () => {
     driver: () => world.life(),
     spec: (id) => ({ ...spec(), networkId: id }),
     address: (index) => `172.31.0.${index + 2}/16`,
+    dual: { spec: (id) => ({ ...dual(1), networkId: id }), addressIPv6: (index) => `fd00:1::${index + 2}/64` },
     remove: () => world.end(),
   }
 })
 
-withWorld('the table is what nft makes of the same rules written as text', async ({ driver }) => {
-  await driver.createNetwork(spec(1))
-  await driver.createNetwork(spec(2, { internal: true }))
+withWorld('the tables are what nft makes of the same rules written as text', async ({ driver }) => {
+  await driver.createNetwork(dual(1))
+  await driver.createNetwork(dual(2, { internal: true }))
   await driver.createNetwork(
-    spec(3, { options: { 'com.docker.network.bridge.enable_icc': 'false', 'com.docker.network.bridge.enable_ip_masquerade': 'false' } }),
+    dual(3, { options: { 'com.docker.network.bridge.enable_icc': 'false', 'com.docker.network.bridge.enable_ip_masquerade': 'false' } }),
   )
-  await driver.join(join(105, { publishedPorts: [port(8080, 80), port(53, 5353, { protocol: 'udp', hostIp: '127.0.0.1' })] }))
+  const published = [port(8080, 80), port(53, 5353, { protocol: 'udp', hostIp: '127.0.0.1' })]
   // The elements of an endpoint are part of the join plan; a new life puts them in by itself.
-  const plan = await driver.join(join(105, { publishedPorts: [port(8080, 80), port(53, 5353, { protocol: 'udp', hostIp: '127.0.0.1' })] }))
+  const plan = await driver.join(join(105, { publishedPorts: published, addressIPv6: 'fd00:1::5/64' }))
   for (const op of plan.host) if (op.op === 'nft') assert.ok(op.describe.includes('8080/tcp'))
-  const listed = (table: string): unknown[] => {
-    const { nftables } = JSON.parse(sh(`nft -j list table ip ${table}`)) as { nftables: Record<string, Record<string, unknown>>[] }
-    return nftables
-      .filter((item) => !('metainfo' in item))
-      .map(
-        (item) =>
-          JSON.parse(JSON.stringify(item).replaceAll(`"${table}"`, '"T"'), (key, value: unknown) =>
-            key === 'handle' ? undefined : value,
-          ) as unknown,
-      )
-  }
-  const text = tableText(
-    'astext',
-    [networkId(2), networkId(3)].map((id) => `br-${id.slice(0, 12)}`),
-  )
-  execFileSync('nft', ['-f', '-'], { input: text })
-  try {
-    const ours = listed('tsd')
-    const theirs = listed('astext')
-    const sorted = (items: unknown[]): string[] =>
-      items.map((item) => JSON.stringify(item, (_, v: unknown) => (Array.isArray(v) ? [...v].map((x) => JSON.stringify(x)) : v))).sort()
-    assert.deepEqual(sorted(ours).length, sorted(theirs).length)
-    for (const [i, line] of sorted(theirs).entries()) assert.equal(sorted(ours)[i], line)
-  } finally {
-    sh('nft delete table ip astext')
+  for (const family of ['ip', 'ip6'] as const) {
+    const listed = (table: string): unknown[] => {
+      const { nftables } = JSON.parse(sh(`nft -j list table ${family} ${table}`)) as { nftables: Record<string, Record<string, unknown>>[] }
+      return nftables
+        .filter((item) => !('metainfo' in item))
+        .map(
+          (item) =>
+            JSON.parse(JSON.stringify(item).replaceAll(`"${table}"`, '"T"'), (key, value: unknown) =>
+              key === 'handle' ? undefined : value,
+            ) as unknown,
+        )
+    }
+    const bridges = [networkId(2), networkId(3)].map((id) => `br-${id.slice(0, 12)}`)
+    execFileSync('nft', ['-f', '-'], { input: tableText('astext', family, bridges) })
+    try {
+      const ours = listed('tsd')
+      const theirs = listed('astext')
+      const sorted = (items: unknown[]): string[] =>
+        items.map((item) => JSON.stringify(item, (_, v: unknown) => (Array.isArray(v) ? [...v].map((x) => JSON.stringify(x)) : v))).sort()
+      assert.deepEqual(sorted(ours).length, sorted(theirs).length)
+      for (const [i, line] of sorted(theirs).entries()) assert.equal(sorted(ours)[i], line)
+    } finally {
+      sh(`nft delete table ${family} astext`)
+    }
   }
 })
 
@@ -282,6 +306,83 @@ withBothFilters('published ports, from everywhere', async (world, out) => {
   assert.match(greet(out, '192.0.2.2', 8082), hello, 'bound to the address')
   assert.equal(greet(out, '172.31.0.5', 80), '', 'by its own address from outside')
   assert.equal(greet(far.sandbox, '172.31.0.5', 80), '', 'by its own address from another bridge')
+})
+
+withWorld('IPv6: containers reach the bridge, each other and the outside, with addresses that are usable at once', async (world, out) => {
+  await world.driver.createNetwork(dual(1))
+  const a = await world.container('a', 105, { addressIPv6: 'fd00:1::5/64' })
+  const b = await world.container('b', 106, { addressIPv6: 'fd00:1::6/64' })
+  assert.ok(!/tentative/.test(a.sandbox.sh('ip -6 addr show eth0 scope global')), 'tentative')
+  assert.ok(pings6(a.sandbox, 'fd00:1::1'), 'gateway')
+  assert.ok(pings6(a.sandbox, 'fd00:1::6'), 'other container')
+  assert.ok(pings6(undefined, 'fd00:1::5'), 'from the host')
+  await out.serve(9600, '::')
+  assert.match(greet(b.sandbox, '2001:db8::1', 9600), /to 2001:db8::2$/, 'masqueraded')
+  assert.ok(!pings6(out, 'fd00:1::5'), 'nothing gets in that is not published')
+  assert.match(a.sandbox.sh('ip -6 route'), /default via fd00:1::1 dev eth0/)
+  assert.equal(a.sandbox.sh('cat /proc/sys/net/ipv6/conf/eth0/accept_ra').trim(), '0')
+  assert.equal(sh('cat /proc/sys/net/ipv6/conf/all/forwarding').trim(), '1')
+})
+
+withWorld('IPv6: published ports, from everywhere, until they are taken back', async (world, out) => {
+  await world.driver.createNetwork(dual(1))
+  await world.driver.createNetwork(dual(2))
+  const publishedPorts = [
+    port(8080, 80),
+    port(8053, 80, { protocol: 'udp' }),
+    port(8081, 80, { hostIp: '::' }),
+    port(8082, 80, { hostIp: '2001:db8::2' }),
+    port(8083, 80, { hostIp: '0.0.0.0' }),
+  ]
+  const web = await world.container('web', 105, { addressIPv6: 'fd00:1::5/64', publishedPorts })
+  const far = await world.container('far', 205, { addressIPv6: 'fd00:2::5/64' })
+  await web.sandbox.serve(80, '::')
+  const hello = /hello from web/
+  assert.match(greet(out, '2001:db8::2', 8080), /hello from web to 2001:db8::1/, 'outside, with its own address')
+  assert.match(greet(undefined, '2001:db8::2', 8080), hello, "the host's own address")
+  assert.match(greet(undefined, 'fd00:1::1', 8080), hello, "the bridge's address")
+  assert.match(greet(far.sandbox, '2001:db8::2', 8080), hello, 'another bridge')
+  assert.match(greet(web.sandbox, '2001:db8::2', 8080), hello, 'hairpin to itself')
+  assert.match(greet(out, '2001:db8::2', 8053, 'udp'), hello, 'udp')
+  assert.match(greet(out, '192.0.2.2', 8080), hello, 'and IPv4')
+  assert.match(greet(out, '2001:db8::2', 8081), hello, ':: alone')
+  assert.equal(greet(out, '192.0.2.2', 8081), '', ':: is not IPv4')
+  assert.match(greet(out, '2001:db8::2', 8082), hello, 'bound to the address')
+  assert.equal(greet(undefined, 'fd00:1::1', 8082), '', 'bound to another address')
+  assert.equal(greet(out, '2001:db8::2', 8083), '', '0.0.0.0 is not IPv6')
+  assert.equal(greet(out, 'fd00:1::5', 80), '', 'by its own address from outside')
+  assert.equal(greet(far.sandbox, 'fd00:1::5', 80), '', 'by its own address from another bridge')
+  await (await world.life()).createNetwork(dual(1))
+  assert.match(greet(out, '2001:db8::2', 8080), hello, 'after a new life')
+  await world.driver.leave(networkId(1), web.request.endpointId)
+  assert.equal(greet(out, '2001:db8::2', 8080), '', 'after leave')
+})
+
+withWorld('IPv6: internal networks and those without icc are apart; a network of IPv6 alone works', async (world, out) => {
+  await world.driver.createNetwork(six(1, { internal: true, options: {} }))
+  const icc = { 'com.docker.network.bridge.enable_icc': 'false' }
+  await world.driver.createNetwork(six(2, { options: icc }))
+  const inner = await world.container('inner', 105, { address: '', addressIPv6: 'fd00:1::5/64' })
+  const inner2 = await world.container('inner2', 106, { address: '', addressIPv6: 'fd00:1::6/64' })
+  const apart = await world.container('apart', 205, { address: '', addressIPv6: 'fd00:2::5/64' })
+  await world.container('apart2', 206, { address: '', addressIPv6: 'fd00:2::6/64' })
+  assert.ok(pings6(inner.sandbox, 'fd00:1::6'), 'within the internal one')
+  assert.ok(!/default/.test(inner2.sandbox.sh('ip -6 route')), 'no way out')
+  inner.sandbox.sh('ip -6 route add default via fd00:1::1')
+  assert.ok(!pings6(inner.sandbox, '2001:db8::1'), 'no way out, with a route')
+  assert.ok(!pings6(apart.sandbox, 'fd00:2::6'), 'without icc')
+  assert.ok(!pings6(apart.sandbox, 'fd00:1::5'), 'into another network')
+  await out.serve(9601, '::')
+  assert.match(greet(apart.sandbox, '2001:db8::1', 9601), /to 2001:db8::2$/, 'out')
+  assert.equal(apart.sandbox.sh('ip -4 addr show eth0').trim(), '')
+  await assert.rejects(
+    world.driver.createEndpoint({ ...apart.request, address: '10.0.0.9/24', networkId: networkId(2) }),
+    /has no IPv4: it cannot take 10\.0\.0\.9/,
+  )
+  await assert.rejects(
+    world.driver.createNetwork(six(3, { ipv6: dual(2).ipv6.map((block) => ({ ...block, pool: 'fd00:2::/60' })) })),
+    /overlapping IPv6/,
+  )
 })
 
 withWorld('a port is published again by a new life, and not any more after leave', async (world, out) => {
@@ -399,28 +500,32 @@ withWorld('links go with their sandbox, are removed when it lives on, and foreig
 })
 
 for (const variant of ['nft', 'legacy']) {
-  withWorld(`a foreign FORWARD that drops (iptables-${variant})`, async (world, out) => {
-    const iptables = `iptables-${variant} -w 5`
-    sh(`${iptables} -P FORWARD DROP; ${iptables} -N DOCKER-USER; ${iptables} -A FORWARD -j DOCKER-USER`)
-    try {
-      await world.driver.createNetwork(spec())
-      const web = await world.container('web', 105, { publishedPorts: [port(8080, 80)] })
-      await web.sandbox.serve(80)
-      assert.match(greet(out, '192.0.2.2', 8080), /web/)
-      assert.ok(pings(web.sandbox, '192.0.2.1'))
-      assert.deepEqual(await foreignForwards((argv) => helper.run(argv)), [{ variant, chain: 'DOCKER-USER', accepted: true }])
-      await (await world.life()).createNetwork(spec())
-      assert.equal(sh(`${iptables} -S DOCKER-USER`).match(/ACCEPT/g)?.length, 1, 'one rule, however often')
-      await world.driver.leave(networkId(1), web.request.endpointId)
-      await world.driver.dispose()
-      assert.deepEqual(await foreignForwards((argv) => helper.run(argv)), [{ variant, chain: 'DOCKER-USER', accepted: false }])
-      await world.life()
-    } finally {
-      sh(`${iptables} -F; ${iptables} -X; ${iptables} -P FORWARD ACCEPT`)
-      if (variant === 'nft') sh('nft delete table ip filter')
-      else sh('iptables-legacy -t filter -F')
-    }
-  })
+  for (const family of ['ip', 'ip6'] as const) {
+    withWorld(`a foreign FORWARD that drops (${family}tables-${variant})`, async (world, out) => {
+      const iptables = `${family}tables-${variant} -w 5`
+      const host = family === 'ip' ? '192.0.2.2' : '2001:db8::2'
+      sh(`${iptables} -P FORWARD DROP; ${iptables} -N DOCKER-USER; ${iptables} -A FORWARD -j DOCKER-USER`)
+      try {
+        await world.driver.createNetwork(dual(1))
+        const web = await world.container('web', 105, { addressIPv6: 'fd00:1::5/64', publishedPorts: [port(8080, 80)] })
+        await web.sandbox.serve(80, '::')
+        assert.match(greet(out, host, 8080), /web/)
+        assert.ok(family === 'ip' ? pings(web.sandbox, '192.0.2.1') : pings6(web.sandbox, '2001:db8::1'))
+        const place = { family, variant, chain: 'DOCKER-USER' }
+        assert.deepEqual(await foreignForwards((argv) => helper.run(argv)), [{ ...place, accepted: true }])
+        await (await world.life()).createNetwork(dual(1))
+        assert.equal(sh(`${iptables} -S DOCKER-USER`).match(/ACCEPT/g)?.length, 1, 'one rule, however often')
+        await world.driver.leave(networkId(1), web.request.endpointId)
+        await world.driver.dispose()
+        assert.deepEqual(await foreignForwards((argv) => helper.run(argv)), [{ ...place, accepted: false }])
+        await world.life()
+      } finally {
+        sh(`${iptables} -F; ${iptables} -X; ${iptables} -P FORWARD ACCEPT`)
+        if (variant === 'nft') sh(`nft delete table ${family} filter`)
+        else sh(`${family}tables-legacy -t filter -F`)
+      }
+    })
+  }
 }
 
 withWorld('with the real helper: a namespace is made and joined, its link removed, programs run', async (world) => {

@@ -71,6 +71,11 @@ function carryOut(ops: readonly NetPlanOp[], namespace: string | undefined, sand
   }
 }
 
+/** In a mount namespace of the program's own: names of namespaces meet nobody else's. */
+export function hideNamespaces(): void {
+  sh('mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns')
+}
+
 /** A container's network namespace. */
 export class Sandbox {
   readonly path: string
@@ -126,7 +131,7 @@ export class Sandbox {
 export async function serve(prefix: string[], name: string, port: number, address: string, children: ChildProcess[]): Promise<void> {
   const program = `
     require('net').createServer((s) => { s.on('error', () => {}); s.end('hello from ${name} to ' + s.remoteAddress + '\\n') }).listen(${port}, '${address}', () => {
-      const u = require('dgram').createSocket('udp4')
+      const u = require('dgram').createSocket('${address.includes(':') ? 'udp6' : 'udp4'}')
       u.on('message', (m, r) => u.send('hello from ${name} to ' + r.address + '\\n', r.port, r.address))
       u.bind(${port}, '${address}', () => console.log('ready'))
     })`

@@ -15,14 +15,8 @@ const refused: [title: string, request: object, shown: string][] = [
   ['field Resources.IOMaximumIOps', { HostConfig: { IOMaximumIOps: 1 } }, 'HostConfig.IOMaximumIOps'],
   ['field Resources.IOMaximumBandwidth', { HostConfig: { IOMaximumBandwidth: 1 } }, 'HostConfig.IOMaximumBandwidth'],
   ['field HostConfig.Cgroup', { HostConfig: { Cgroup: 'container:x' } }, 'HostConfig.Cgroup'],
-  ['field HostConfig.Links', { HostConfig: { Links: ['a:b'] } }, 'HostConfig.Links'],
   ['field HostConfig.UsernsMode', { HostConfig: { UsernsMode: 'private' } }, 'HostConfig.UsernsMode'],
   ['field HostConfig.Isolation', { HostConfig: { Isolation: 'hyperv' } }, 'HostConfig.Isolation'],
-  [
-    'field EndpointSettings.Links',
-    { NetworkingConfig: { EndpointsConfig: { net: { Links: ['a:b'] } } } },
-    'NetworkingConfig.EndpointsConfig[net].Links',
-  ],
 ]
 
 for (const [title, request, shown] of refused)

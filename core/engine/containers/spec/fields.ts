@@ -51,10 +51,9 @@ export const fields = {
     'HostConfig',
     `Binds ContainerIDFile LogConfig NetworkMode PortBindings RestartPolicy AutoRemove VolumeDriver VolumesFrom Mounts ConsoleSize Annotations CapAdd CapDrop
      CgroupnsMode Dns DnsOptions DnsSearch ExtraHosts GroupAdd IpcMode OomScoreAdj PidMode Privileged PublishAllPorts ReadonlyRootfs SecurityOpt StorageOpt
-     Tmpfs UTSMode ShmSize Sysctls Runtime MaskedPaths ReadonlyPaths`,
+     Tmpfs UTSMode ShmSize Sysctls Runtime MaskedPaths ReadonlyPaths Links`,
     {
       Cgroup: {},
-      Links: { instead: 'put the containers on one user-defined network' },
       UsernsMode: { default: ['host'], instead: 'leave it out, or use host' },
       Isolation: { default: ['default'] },
     },
@@ -63,8 +62,8 @@ export const fields = {
   EndpointSettings: table(
     'EndpointSettings',
     `IPAMConfig MacAddress Aliases DriverOpts GwPriority NetworkID EndpointID Gateway IPAddress IPPrefixLen IPv6Gateway GlobalIPv6Address GlobalIPv6PrefixLen
-     DNSNames`,
-    { Links: { instead: 'use Aliases' } },
+     DNSNames Links`,
+    {},
   ),
 } satisfies Record<string, Table>
 
