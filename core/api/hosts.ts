@@ -5,8 +5,10 @@ import { checkPlace } from './unix-socket.js'
 
 /** A certificate and a key that do not belong together, or are none, are told before anything is served. */
 async function checkTls({ cert, key, ca }: TlsOptions): Promise<void> {
-  const { createSecureContext } = await import('node:tls')
+  const [{ createSecureContext }, { X509Certificate }] = await Promise.all([import('node:tls'), import('node:crypto')])
   try {
+    // A file without a certificate is an authority of nobody, and is taken without a word.
+    if (ca !== undefined) new X509Certificate(ca)
     createSecureContext({ cert, key, ...(ca === undefined ? {} : { ca }) })
   } catch (error) {
     throw invalidParameter(`tlscert, tlskey or tlscacert cannot be used: ${messageOf(error)}`, { cause: error })

@@ -99,9 +99,9 @@ async function assemble(daemonConfig: DaemonConfig, logger: DaemonLogger, timing
   // Before there is a child that could inherit them.
   const activated = takeActivatedSockets(process.env, process.pid)
   const tls = await loadTls(daemonConfig.settings, process.env)
-  for (const host of config.hosts) await checkHost(host, { tls, activated })
   const fence = stack.use('fence', await timings.span('fence', () => Fence.acquire({ dataRoot, execRoot })), (f) => f.release())
   stack.use('pid file', PidFile.write(daemonConfig.settings.pidfile || path.join(execRoot, 'tsd.pid')), (file) => file.remove())
+  for (const host of config.hosts) await checkHost(host, { activated, ...(tls === undefined ? {} : { tls }) })
   const [facts, profile, store] = await timings.span('host facts and metadata store', () =>
     Promise.all([readHostFacts(), seccompProfile(config.seccompProfile), LevelMetadataStore.open(path.join(dataRoot, 'meta'))]),
   )
