@@ -57,7 +57,21 @@ function randomFrom(seed: number): (below: number) => number {
  * on the host are made for runc only.
  */
 const ledgerKinds = {
-  intend: ['shim', 'exec', 'snapshot', 'endpoint', 'address', 'port', 'volume-mount', 'exec-shim', 'mount', 'netns', 'network'],
+  intend: [
+    'shim',
+    'exec',
+    'snapshot',
+    'endpoint',
+    'address',
+    'port',
+    'volume-mount',
+    'exec-shim',
+    'mount',
+    'netns',
+    'network',
+    'parked-shim',
+    'frozen',
+  ],
   fact: ['shim', 'exec', 'snapshot', 'endpoint', 'volume-mount', 'exec-shim', 'mount', 'netns'],
 } as const
 
@@ -216,7 +230,15 @@ for (const step of ['intend', 'fact'] as const) {
           }
           const start = (): Promise<unknown> => d.api('POST', '/containers/xx/start')
           const network = (): Promise<unknown> => d.api('POST', '/networks/create', { Name: 'nn' })
-          const call = kind === 'exec-shim' ? execute : kind === 'network' ? network : start
+          const look = (): Promise<unknown> => d.api('HEAD', '/containers/xx/archive?path=/etc')
+          const commit = (): Promise<unknown> => d.api('POST', '/commit?container=other&repo=made')
+          const calls: Partial<Record<typeof kind, () => Promise<unknown>>> = {
+            'exec-shim': execute,
+            network,
+            'parked-shim': look,
+            frozen: commit,
+          }
+          const call = calls[kind] ?? start
           const answer = await call().catch(() => 'cut')
           t.is(answer, 'cut', `the daemon never wrote ${step} of ${kind}`)
           options.env = {}
