@@ -19,7 +19,6 @@ const call = {
   statx: libc.func('int statx(int dirfd, const void *path, int flags, uint32_t mask, void *buf)'),
   fchdir: libc.func('int fchdir(int fd)'),
   chroot: libc.func('int chroot(const void *path)'),
-  openTree: libc.func('long syscall(long number, long dirfd, const void *path, long flags)'),
   syncfs: libc.func('int syncfs(int fd)'),
   ioctl: libc.func('int ioctl(int fd, unsigned long request, long argument)'),
   copyFileRange: libc.func('intptr_t copy_file_range(int from, void *fromOffset, int to, void *toOffset, size_t length, uint32_t flags)'),
@@ -169,15 +168,6 @@ export function fstat(fd: number): FileStat {
 
 export function fchdir(fd: number): void {
   check(call.fchdir(fd) as number, 'fchdir')
-}
-
-const SYS_open_tree = 428
-const OPEN_TREE_CLONE = 1
-const AT_FDCWD = -100
-
-/** A directory of a mount by itself: what is mounted in it is not there. */
-export function cloneMount(path: string): number {
-  return check(Number(call.openTree(SYS_open_tree, AT_FDCWD, bytes(path), OPEN_TREE_CLONE | O_CLOEXEC)), 'open_tree', path)
 }
 
 /** Moves the process's root to the directory that is open as `fd`. */

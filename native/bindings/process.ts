@@ -1,5 +1,5 @@
 import koffi from 'koffi'
-import { check, libc, SyscallError } from './libc.js'
+import { bytes, check, libc, SyscallError } from './libc.js'
 
 const syscall5 = libc.func('long syscall(long number, long a, long b, void *c, long d)') as (
   number: number,
@@ -19,6 +19,14 @@ const prctlFn = libc.func('int prctl(int option, unsigned long a, unsigned long 
   d: number,
 ) => number
 const unshareFn = libc.func('int unshare(int flags)') as (flags: number) => number
+const mountFn = libc.func('int mount(const void *source, const void *target, const void *type, unsigned long flags, const void *data)') as (
+  source: null,
+  target: Buffer,
+  type: null,
+  flags: number,
+  data: null,
+) => number
+const umountFn = libc.func('int umount2(const void *target, int flags)') as (target: Buffer, flags: number) => number
 const setnsFn = libc.func('int setns(int fd, int type)') as (fd: number, type: number) => number
 
 // One number for both: pidfd system calls were added after the tables of all architectures were joined.
@@ -80,6 +88,22 @@ export function unshareDirectories(): void {
 /** Root and working directory become those of the namespace. For a worker process that has unshared its directories. */
 export function enterMountNamespace(fd: number): void {
   check(setnsFn(fd, CLONE_NEWNS), 'setns')
+}
+
+const MS_REC = 0x4000
+const MS_PRIVATE = 0x40000
+const MNT_DETACH = 2
+const UMOUNT_NOFOLLOW = 8
+
+/** A copy of the mount namespace that this thread is in: what is unmounted in it stays mounted everywhere else. */
+export function copyMountNamespace(): void {
+  check(unshareFn(CLONE_NEWNS), 'unshare')
+  check(mountFn(null, bytes('/'), null, MS_REC | MS_PRIVATE, null), 'mount')
+}
+
+/** Takes a mount out of the tree. The path is a latin1 string, one character per byte. */
+export function detachMount(path: string): void {
+  check(umountFn(bytes(path), MNT_DETACH | UMOUNT_NOFOLLOW), 'umount2', path)
 }
 
 /** On the main thread only, in a synchronous section that spawns nothing and returns to the old namespace. */

@@ -111,7 +111,7 @@ daemonTest('docker cp - streams tars both ways', async (t, d) => {
 
 daemonTest('X-Docker-Container-Path-Stat tells name, size, Go mode, time and where a link leads', async (t, d) => {
   const make =
-    'mkdir -m 1777 /t; echo 12345 > /t/f; chmod 4750 /t/f; touch -d @1600000000 /t/f; mkfifo /t/p; ln -s ../t/l2 /t/l1; ln -s f /t/l2; ln -s /gone/../x /t/b'
+    'mkdir -m 1777 /t; echo 12345 > /t/f; chmod 4750 /t/f; touch -d @1600000000 /t/f; mkfifo /t/p; mknod /t/c c 1 3; ln -s ../t/l2 /t/l1; ln -s f /t/l2; ln -s /gone/../x /t/b'
   await d.ok('run', '-d', '--name', 'box', 'busybox', 'sh', '-c', `${make}; exec sleep 1000`)
   while ((await d.docker('exec', 'box', 'test', '-L', '/t/b')).code !== 0) await sleep(20)
   t.deepEqual(await stat(d, 'box', '/t/f'), { name: 'f', size: 6, mode: 2 ** 23 + 0o750, mtime: '2020-09-13T12:26:40Z', linkTarget: '' })
@@ -124,7 +124,7 @@ daemonTest('X-Docker-Container-Path-Stat tells name, size, Go mode, time and whe
   t.is((await stat(d, 'box', '/')).name, '/')
   t.is((await stat(d, 'box', '/t/.')).name, '.')
   t.is((await stat(d, 'box', '../../t/../t/f')).name, 'f')
-  t.is((await stat(d, 'box', '/dev/null')).mode, 2 ** 26 + 2 ** 21 + 0o666)
+  t.is((await stat(d, 'box', '/t/c')).mode, 2 ** 26 + 2 ** 21 + 0o644)
   const status = async (where: string): Promise<number> =>
     (await d.api('HEAD', `/containers/box/archive?path=${encodeURIComponent(where)}`)).status
   t.is(await status('/nosuch'), 404)
@@ -296,9 +296,12 @@ daemonTest('fifos, sockets and magic links hold nobody up and lead nowhere', asy
   t.regex(owned.body.toString(), /no list of accounts/)
   fs.writeFileSync(path.join(d.dir, 'secret'), 'of the host')
   const magic = await d.api('GET', `/containers/box/archive?path=/proc/1/root${d.dir}/secret`)
+  t.is(magic.status, 404)
+  await d.ok('run', '-d', '--name', 'seeing', '--pid', 'host', '-v', '/proc:/host', 'busybox', 'sleep', '1000')
+  const bound = await d.api('GET', `/containers/seeing/archive?path=/host/1/root${d.dir}/secret`)
   // Depends on whether the machine lets anybody read that link.
-  t.true([403, 404].includes(magic.status))
-  t.false(magic.body.includes('of the host'))
+  t.true([403, 404].includes(bound.status), bound.body.toString())
+  t.false(bound.body.includes('of the host'))
 })
 
 daemonTest('what is mounted over a file is not replaced', async (t, d) => {
@@ -449,4 +452,34 @@ daemonTest('tsd cp does what docker cp does', async (t, d) => {
     t.is(code, 1, args.join(' '))
     t.regex(stderr, pattern)
   }
+})
+
+daemonTest('docker cp sees binds and volumes, and neither the system nor what is in memory', async (t, d) => {
+  const bind = path.join(d.dir, 'bound')
+  fs.mkdirSync(path.join(bind, 'sub'), { recursive: true })
+  fs.writeFileSync(path.join(bind, 'sub/f'), 'bound')
+  const mounts = ['-v', `${bind}:/way/bound`, '-v', 'seen:/vol', '--tmpfs', '/mem', '--mount', 'type=tmpfs,target=/mem2']
+  await d.ok('create', '--name', 'base', 'busybox', 'true')
+  const links = await put(
+    d,
+    'base',
+    '/',
+    await tarOf([
+      { name: 'real', type: 'directory' },
+      { name: 'way', type: 'symlink', linkname: '/real' },
+    ]),
+  )
+  t.is(links.status, 200)
+  await d.ok('commit', 'base', 'linked')
+  await d.ok('run', '-d', '--name', 'box', ...mounts, 'linked', 'sh', '-c', 'touch /mem/x /mem2/x /vol/x /dev/shm/x; exec sleep 1000')
+  while ((await d.docker('exec', 'box', 'test', '-f', '/dev/shm/x')).code !== 0) await sleep(20)
+  const all = await names(d, (await d.api('GET', '/containers/box/archive?path=/')).body)
+  const inside = (dir: string): string[] => all.filter((name) => name.startsWith(`/${dir}/`) && name !== `/${dir}/`)
+  for (const dir of ['proc', 'sys', 'dev', 'mem', 'mem2']) t.deepEqual(inside(dir), [], dir)
+  t.deepEqual(inside('vol'), ['/vol/x'])
+  t.deepEqual(inside('real'), ['/real/bound/', '/real/bound/sub/', '/real/bound/sub/f'])
+  t.is(await d.ok('exec', 'box', 'sh', '-c', 'cat /proc/1/comm; ls /mem /vol'), 'sleep\n/mem:\nx\n\n/vol:\nx')
+  await d.ok('rm', '-f', 'box', 'base')
+  await d.ok('rmi', 'linked')
+  await d.ok('volume', 'rm', 'seen')
 })

@@ -247,6 +247,8 @@ daemonTest('prune and system df count and free what nobody uses', async (t, d) =
   t.true(pruned.includes(`deleted: ${bare}`) || pruned.includes(`Deleted: ${bare}`) || pruned.includes(bare), pruned)
   t.is((await d.docker('image', 'inspect', bare)).code, 1)
   t.is((await d.docker('image', 'inspect', 'named:1')).code, 0)
+  await d.ok('container', 'prune', '-f', '--filter', 'until=1h')
+  t.not(await d.ok('ps', '-aq'), '')
   await d.ok('container', 'prune', '-f')
   t.is(await d.ok('ps', '-aq'), '')
   const all = await d.tsd('image', 'prune', '-a', '-f', '--filter', 'label!=x')

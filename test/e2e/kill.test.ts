@@ -3,7 +3,7 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { TestDaemon } from '../fixtures/daemon.js'
-import { missing, mountsBelow } from '../fixtures/root.js'
+import { missing, mountsBelow, tarOf } from '../fixtures/root.js'
 import { actualWorld, expectedWorld, foreign } from '../fixtures/world.js'
 
 const lacking = missing('root', 'busybox', 'docker', 'ip', 'nft')
@@ -57,7 +57,22 @@ function randomFrom(seed: number): (below: number) => number {
  * on the host are made for runc only.
  */
 const ledgerKinds = {
-  intend: ['shim', 'exec', 'snapshot', 'endpoint', 'address', 'port', 'name-server', 'volume-mount', 'exec-shim', 'mount', 'netns', 'network'],
+  intend: [
+    'shim',
+    'exec',
+    'snapshot',
+    'endpoint',
+    'address',
+    'port',
+    'name-server',
+    'volume-mount',
+    'exec-shim',
+    'mount',
+    'netns',
+    'network',
+    'parked-shim',
+    'frozen',
+  ],
   fact: ['shim', 'exec', 'snapshot', 'endpoint', 'name-server', 'volume-mount', 'exec-shim', 'mount', 'netns'],
 } as const
 
@@ -131,6 +146,7 @@ killTest('200 mixed operations under random kills leave exactly what the API say
     t.is((await d.host('mount', '-t', 'tmpfs', 'tsd', plantedMount)).code, 0)
     const names = ['aa', 'bb', 'cc', 'dd', 'ee', 'ff']
     const pick = (): string => names[random(names.length)] ?? 'aa'
+    const archive = await tarOf([{ name: 'sent', content: 'x'.repeat(100_000) }])
     const operations: (() => Promise<unknown>)[] = [
       () => d.api('POST', `/containers/create?name=${pick()}`, { Image: 'busybox', Cmd: ['sleep', '1000'] }),
       () =>
@@ -148,6 +164,9 @@ killTest('200 mixed operations under random kills leave exactly what the API say
         const created = await d.api('POST', `/containers/${pick()}/exec`, { Cmd: ['true'] })
         if (created.status === 201) await d.api('POST', `/exec/${created.json<{ Id: string }>().Id}/start`, { Detach: true })
       },
+      () => d.api('GET', `/containers/${pick()}/archive?path=/etc`),
+      () => d.api('PUT', `/containers/${pick()}/archive?path=/tmp`, archive),
+      () => d.api('POST', `/commit?container=${pick()}&repo=made&changes=LABEL+made=1`),
       () => d.api('POST', '/volumes/create', { Name: `v${random(3)}` }),
       () => d.api('DELETE', `/volumes/v${random(3)}`),
       () => d.api('POST', '/networks/create', { Name: `n${random(3)}`, EnableIPv6: random(2) === 0 }),
@@ -187,6 +206,8 @@ killTest('200 mixed operations under random kills leave exactly what the API say
       'kinds that have no test of their own',
     )
     await d.killAndRestart()
+    const made = encodeURIComponent(JSON.stringify({ dangling: ['false'], label: ['made=1'] }))
+    t.is((await d.api('POST', `/images/prune?filters=${made}`)).status, 200)
     await settledWorld(t, d, base)
     t.is((await d.host('ip', 'link', 'show', foreign.link)).code, 0)
     t.true(fs.existsSync(plantedCgroup))
@@ -230,7 +251,15 @@ for (const step of ['intend', 'fact'] as const) {
           }
           const start = (): Promise<unknown> => d.api('POST', '/containers/xx/start')
           const network = (): Promise<unknown> => d.api('POST', '/networks/create', { Name: 'nn' })
-          const call = kind === 'exec-shim' ? execute : kind === 'network' ? network : start
+          const look = (): Promise<unknown> => d.api('HEAD', '/containers/xx/archive?path=/etc')
+          const commit = (): Promise<unknown> => d.api('POST', '/commit?container=other&repo=made')
+          const calls: Partial<Record<typeof kind, () => Promise<unknown>>> = {
+            'exec-shim': execute,
+            network,
+            'parked-shim': look,
+            frozen: commit,
+          }
+          const call = calls[kind] ?? start
           const answer = await call().catch(() => 'cut')
           t.is(answer, 'cut', `the daemon never wrote ${step} of ${kind}`)
           options.env = {}

@@ -117,11 +117,11 @@ async function releaseEntry(ctx: ContainersContext, owner: string, entry: Ledger
       if (ctx.drivers.active('volume', text(entry.data, 'driver')) === undefined) return
       return ctx.volumes.unmount({ name: text(entry.data, 'volume'), holder: entry.key }, owner)
     case 'shim':
-    case 'frozen':
-      return done()
     case 'exec-shim':
     case 'parked-shim':
       await rm(text(entry.data, 'dir'), { recursive: true, force: true })
+      return done()
+    case 'frozen':
       return done()
     default:
       // Addresses, ports and endpoints are released by the networks service.
@@ -180,7 +180,7 @@ async function restoreOne(service: Lifecycle, container: Container, entries: Led
     await ctx.registry.save(container, { sync: false })
     const frozen = entries.filter(({ kind }) => kind === 'frozen')
     if (frozen.length > 0 && status === 'paused') await unpauseContainer(ctx, container)
-    ctx.ledger.released(record.id, frozen)
+    if (frozen.length > 0) ctx.ledger.released(record.id, frozen)
     await settleEndpoints(ctx, container, running)
     return
   }

@@ -1,8 +1,9 @@
 import type { Readable } from 'node:stream'
 import { inject, injectable } from 'tsyringe'
+import { untilTime } from '../../base/until.js'
 import { KeyedLock } from '../../base/keyed-lock.js'
 import type { ContainerCreateBody, ContainerInspectResponse, ContainerStatsResponse, ContainerSummary } from '../../schema/engine-api.js'
-import { conflict, messageOf } from '../../sdk/errors.js'
+import { conflict, invalidParameter, messageOf } from '../../sdk/errors.js'
 import {
   Archiver as ArchiverToken,
   Clock,
@@ -307,8 +308,10 @@ export class ContainerService implements Containers, Lifecycle {
   }
 
   async prune(filters: Record<string, string[]>): Promise<{ ContainersDeleted: string[]; SpaceReclaimed: number }> {
-    const { until, ...rest } = filters
-    const before = until?.[0] === undefined ? undefined : Number(until[0])
+    const { until = [], ...rest } = filters
+    const [value, ...more] = until
+    if (more.length > 0) throw invalidParameter('more than one until filter specified')
+    const before = value === undefined ? undefined : untilTime(value, this.ctx.clock.now())
     const deleted: string[] = []
     let reclaimed = 0
     for (const container of await pruneCandidates(this.ctx, rest, before)) {

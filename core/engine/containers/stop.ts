@@ -106,6 +106,8 @@ export async function pauseContainer(ctx: ContainersContext, container: Containe
   if (record.state.status === 'restarting') throw conflict(`container ${record.id} is restarting, wait until the container is running`)
   if (!running || !container.isLive) throw notRunning(container)
   await running.exec.driver.pause(record.id)
+  // A kill waits for no lock: what has ended meanwhile must not count as paused.
+  if (container.running !== running) throw notRunning(container)
   record.state.status = 'paused'
   unwatchHealth(container)
   await ctx.registry.save(container, { sync: true })
@@ -116,6 +118,7 @@ export async function unpauseContainer(ctx: ContainersContext, container: Contai
   const { running, record } = container
   if (record.state.status !== 'paused' || !running) throw systemError(`Container ${record.id} is not paused`)
   await running.exec.driver.resume(record.id)
+  if (container.running !== running) return
   record.state.status = 'running'
   await ctx.registry.save(container, { sync: true })
   watchHealth(ctx, container)

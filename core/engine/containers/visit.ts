@@ -32,10 +32,22 @@ export function visit<T>(ctx: ContainersContext, container: Container, signal: A
   })
 }
 
+/** Binds, volumes and the engine's own files are part of a container's files; /proc, /sys, /dev and what is in memory are not. */
+const placeOf = ({ record }: Container, { pid, startTime }: { pid: number; startTime: string }): FilePlace => ({
+  pid,
+  startTime,
+  mounts: [
+    ...record.mounts.filter(({ type }) => type !== 'tmpfs').map(({ destination }) => destination),
+    '/etc/hosts',
+    '/etc/hostname',
+    '/etc/resolv.conf',
+  ],
+})
+
 async function visitRunning<T>(ctx: ContainersContext, container: Container, signal: AbortSignal, work: Visit<T>): Promise<T> {
   const shim = container.running?.shim
   if (!shim) throw conflict(`container ${container.id} is not running`)
-  const place = { pid: shim.pid, startTime: shim.startTime }
+  const place = placeOf(container, shim)
   try {
     return await ctx.visits.enter(container.id, (leave) => work(place, AbortSignal.any([signal, leave])))
   } catch (error) {
@@ -114,7 +126,7 @@ async function park(ctx: ContainersContext, container: Container, stack: Disposa
   })
   const shim = ctx.shims.get(name)
   if (!shim) throw systemError(`exec driver ${record.runtime} made the file system of container ${record.id} without a shim`)
-  return { pid: shim.pid, startTime: shim.startTime }
+  return placeOf(container, shim)
 }
 
 async function parkedSpec(

@@ -1,5 +1,5 @@
-import { parseDuration } from '../../base/duration.js'
 import { matchesGlob } from '../../base/glob.js'
+import { untilTime } from '../../base/until.js'
 import { parseReference, repositoryOf } from '../../base/reference.js'
 import type { ImageSummary } from '../../schema/engine-api.js'
 import { invalidParameter } from '../../sdk/errors.js'
@@ -38,13 +38,6 @@ function matchesReference(name: string, pattern: string): boolean {
   return [short, repository, name].some((text) => matchesGlob(pattern, text))
 }
 
-/** Milliseconds; a duration counts back from now. */
-function until(text: string, now: number): number {
-  if (/^[0-9]+(\.[0-9]+)?$/.test(text)) return Number(text) * 1000
-  const date = /^[0-9]{4}-/.test(text) ? Date.parse(text) : NaN
-  return Number.isNaN(date) ? now - Number(parseDuration(text) / 1_000_000n) : date
-}
-
 const createdOf = (image: ImageRecord): number => {
   const time = Date.parse(image.configuration.created)
   return Number.isNaN(time) ? 0 : time
@@ -71,7 +64,7 @@ export function listImages(catalog: ImageCatalog, filters: Filters, now: number,
   const bare = dangling(filters)
   const border = (key: string): number[] => (filters[key] ?? []).map((name) => createdOf(catalog.require(name).image))
   const [before, since] = [border('before'), border('since')]
-  const untils = (filters['until'] ?? []).map((text) => until(text, now))
+  const untils = (filters['until'] ?? []).map((text) => untilTime(text, now))
   const patterns = filters['reference'] ?? []
   const parents = new Set(catalog.all().map(parentOf))
   const wanted = (image: ImageRecord): boolean => {

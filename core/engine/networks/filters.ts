@@ -1,6 +1,5 @@
-import { parseDuration, toMilliseconds } from '../../base/duration.js'
-import { parseUnixTime } from '../../base/rfc3339.js'
-import { invalidParameter, messageOf } from '../../sdk/errors.js'
+import { untilTime } from '../../base/until.js'
+import { invalidParameter } from '../../sdk/errors.js'
 import { isPredefined, type NetworkRecord } from './records.js'
 
 export type Filters = Record<string, string[]>
@@ -71,15 +70,5 @@ export function untilOf(filters: Filters, now: number): number | undefined {
   const [value, ...more] = filters['until'] ?? []
   if (value === undefined) return undefined
   if (more.length > 0) throw invalidParameter('more than one until filter specified')
-  try {
-    return now - toMilliseconds(parseDuration(value))
-  } catch {
-    try {
-      return Number(parseUnixTime(value) / 1_000_000n)
-    } catch (error) {
-      const time = Date.parse(value)
-      if (Number.isNaN(time)) throw invalidParameter(`invalid filter 'until=${value}': ${messageOf(error)}`)
-      return time
-    }
-  }
+  return untilTime(value, now)
 }

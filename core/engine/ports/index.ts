@@ -83,6 +83,8 @@ export const NetworkNamespaces = Symbol.for('tsd.NetworkNamespaces')
 export interface FilePlace {
   pid: number
   startTime: string
+  /** Where something is mounted that is to be seen. Other mounts are not there: what they hide is. */
+  mounts: string[]
 }
 
 /** What a client learns of a path before it copies. */

@@ -24,6 +24,8 @@ export type Job =
 export interface Place {
   pid: number
   startTime: string
+  /** Where something is mounted that is to be seen. Other mounts are not there: what they hide is. */
+  mounts: string[]
 }
 
 export interface UnpackRules {

@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { check, libc } from '../../../native/bindings/libc.js'
-import { chrootTo, cloneMount, closeFd, fchdir, statat, writeAll } from '../../../native/bindings/openat.js'
+import { chrootTo, closeFd, fchdir, statat, writeAll } from '../../../native/bindings/openat.js'
 import { isTsdError, type ErrorCategory } from '../../sdk/errors.js'
 import { compareTrees, overlayChanges } from './changes.js'
 import type { Change } from './changes.js'
@@ -232,14 +232,7 @@ function packIn(home: Home, job: Job & { kind: 'pack-in' }): unknown {
 
 function exportIn(home: Home, job: Job & { kind: 'export-in' }): unknown {
   const output = new Output()
-  inPlace(home, job.place, () => {
-    const root = cloneMount('/')
-    try {
-      new Packer(output.write, false).tree(root)
-    } finally {
-      closeFd(root)
-    }
-  })
+  inPlace(home, { ...job.place, mounts: [] }, (root) => new Packer(output.write, false).tree(root))
   output.flush()
   return {}
 }
