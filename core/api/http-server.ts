@@ -1,6 +1,8 @@
 import http, { type IncomingMessage, type RequestListener } from 'node:http'
+import type https from 'node:https'
 import type { Duplex } from 'node:stream'
 import type { Socket } from 'node:net'
+import type { TlsOptions } from './services.js'
 import { expectEarlyBytes, forgetEarlyBytes, keepEarlyBytes } from './early-bytes.js'
 import { Upgrade, markUpgrade } from './upgrade.js'
 
@@ -73,21 +75,39 @@ function onUpgrade(listener: RequestListener): (request: IncomingMessage, socket
   }
 }
 
+/** Time for a TLS handshake: who connects and says nothing holds a connection no longer. */
+const handshakeTimeout = 10_000
+
+const manners = {
+  ServerResponse: Response as typeof http.ServerResponse,
+  maxHeaderSize: 1024 * 1024,
+  headersTimeout: 60_000,
+  // Uploads and streams last as long as they last; JSON bodies have a deadline of their own.
+  requestTimeout: 0,
+  keepAliveTimeout: 10 * 60_000,
+  keepAlive: false,
+}
+
+type AnyServer = http.Server | https.Server
+
 /** An HTTP server with Docker's manners. The lenient parser is for unix sockets only: on TCP it would allow request smuggling. */
 export function createHttpServer(listener: RequestListener, options: { lenient: boolean }): http.Server {
-  const server = http.createServer({
-    insecureHTTPParser: options.lenient,
-    ServerResponse: Response as typeof http.ServerResponse,
-    maxHeaderSize: 1024 * 1024,
-    headersTimeout: 60_000,
-    // Uploads and streams last as long as they last; JSON bodies have a deadline of their own.
-    requestTimeout: 0,
-    keepAliveTimeout: 10 * 60_000,
-    keepAlive: false,
-  })
+  return behave(http.createServer({ ...manners, insecureHTTPParser: options.lenient }), listener)
+}
+
+/** The same over TLS. With an authority, a client without its certificate gets no further than the handshake. */
+export async function createHttpsServer(listener: RequestListener, { cert, key, ca }: TlsOptions): Promise<https.Server> {
+  // Half a megabyte that few need.
+  const { createServer } = await import('node:https')
+  const client = ca === undefined ? {} : { ca, requestCert: true, rejectUnauthorized: true }
+  const tls = { cert, key, minVersion: 'TLSv1.2' as const, handshakeTimeout, allowHalfOpen: true, ...client }
+  return behave(createServer({ ...manners, insecureHTTPParser: false, ...tls }), listener)
+}
+
+function behave<S extends AnyServer>(server: S, listener: RequestListener): S {
   server.timeout = 0
   // Clients such as `nc -N` close their side before they read the answer.
-  ;(server as http.Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true
+  ;(server as AnyServer & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true
   server.on('request', (request, response) => {
     response.on('error', ignore)
     request.on('error', ignore)

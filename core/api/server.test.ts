@@ -159,7 +159,7 @@ test('a live socket is refused, a stale one replaced, other files are left alone
   const file = path.join(daemon.dir, 'file')
   await fs.writeFile(file, 'mine')
   await t.throwsAsync(second.listen(`unix://${file}`), { message: /is not a socket/ })
-  await t.throwsAsync(second.listen('tcp://127.0.0.1:2375'), { message: /unix:\/\// })
+  await t.throwsAsync(second.listen('http://127.0.0.1:2375'), { message: /hosts are unix:/ })
   await t.throwsAsync(second.listen('unix://relative'), { message: /absolute/ })
   await second.close(100)
   await t.throwsAsync(fs.lstat(stale))

@@ -1,22 +1,25 @@
 import type http from 'node:http'
 import Koa from 'koa'
 import { setTimeout as delay } from 'node:timers/promises'
-import { invalidParameter, messageOf, notImplemented } from '../sdk/errors.js'
+import { invalidParameter, messageOf } from '../sdk/errors.js'
 import { chain } from './chain.js'
 import { createHttpServer } from './http-server.js'
 import type { ApiOptions, ApiServices } from './services.js'
 import { endRawConnections } from './take-over.js'
+import { chooseActivated, listenFd, listenTcp, parseTcpHost, tcpServer } from './tcp-socket.js'
 import { listenUnix } from './unix-socket.js'
 
 export type { ApiOptions, ApiServices } from './services.js'
 
 export interface ApiServer {
-  /** `unix:///path`; call once for each host. Conflict when somebody answers there. */
+  /** `unix:///path`, `tcp://address:port` or `fd://`; call once for each host. Conflict when somebody answers there. */
   listen(host: string): Promise<void>
   /** Refuses new connections, lets requests in hand finish for `grace` milliseconds, then ends streams too. */
   close(grace?: number): Promise<void>
   readonly hosts: readonly string[]
 }
+
+const nothing = (): Promise<void> => Promise.resolve()
 
 interface Listener {
   host: string
@@ -41,17 +44,28 @@ export function createApi(services: ApiServices, options: ApiOptions = {}): ApiS
     },
 
     async listen(host) {
-      const match = /^([a-z]+):\/\/(.*)$/.exec(host)
-      const [, scheme, rest = ''] = match ?? []
-      if (scheme === 'tcp')
-        throw notImplemented(
-          `cannot listen on ${host}: TCP needs TLS, which this tsd does not have yet; use unix:///run/tsd/tsd.sock (and ssh for remote use)`,
-        )
-      if (scheme !== 'unix') throw invalidParameter(`cannot listen on "${host}": hosts are given as unix:///absolute/path`)
-      const server = createHttpServer(listener, { lenient: true })
-      const remove = await listenUnix(server, rest, options.group ?? '', logger)
-      server.on('error', (error) => logger.error(`listening on ${host} failed`, { error: error.message }))
-      listeners.push({ host, server, remove })
+      const [, scheme = '', rest = ''] = /^([a-z]+):\/\/(.*)$/.exec(host) ?? []
+      const serve = (server: http.Server, remove: () => Promise<void>): void => {
+        server.on('error', (error) => logger.error(`listening on ${host} failed`, { error: error.message }))
+        listeners.push({ host, server, remove })
+      }
+      const overTcp = (): Promise<http.Server> => tcpServer(listener, options.tls, host, logger)
+      if (scheme === 'unix') {
+        const server = createHttpServer(listener, { lenient: true })
+        return serve(server, await listenUnix(server, rest, options.group ?? '', logger))
+      }
+      if (scheme === 'tcp') {
+        const server = await overTcp()
+        await listenTcp(server, parseTcpHost(host, options.tls !== undefined))
+        return serve(server, nothing)
+      }
+      if (scheme !== 'fd')
+        throw invalidParameter(`cannot listen on "${host}": hosts are unix:///absolute/path, tcp://ADDRESS:PORT and fd://`)
+      for (const { fd, family } of chooseActivated(host, rest, options.activated ?? [])) {
+        const server = family === 'unix' ? createHttpServer(listener, { lenient: true }) : await overTcp()
+        await listenFd(server, fd)
+        serve(server, nothing)
+      }
     },
 
     async close(grace = 2_000) {

@@ -34,6 +34,17 @@ export interface ApiOptions {
   group?: string
   /** Version of tsd, for the Server header. */
   version?: string
+  /** For tcp hosts. */
+  tls?: TlsOptions
+  /** Sockets that a service manager made, for `fd://`. */
+  activated?: readonly { fd: number; family: 'unix' | 'tcp' }[]
+}
+
+export interface TlsOptions {
+  cert: Buffer
+  key: Buffer
+  /** Present: only clients with a certificate of this authority are served. */
+  ca?: Buffer
 }
 
 /** Set on every request before the routers see it. */

@@ -40,7 +40,8 @@ function answers(file: string): Promise<boolean> {
   })
 }
 
-async function checkPlace(file: string): Promise<void> {
+/** Rejects when a socket cannot be put there. */
+export async function checkPlace(file: string): Promise<void> {
   const stat = await fs.lstat(file).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined
     throw systemError(`cannot look at ${file}: ${error.message}`, { cause: error })
@@ -49,11 +50,6 @@ async function checkPlace(file: string): Promise<void> {
   if (!stat.isSocket()) throw conflict(`cannot listen on unix://${file}: it exists and is not a socket; remove it or choose another path`)
   if (await answers(file))
     throw conflict(`cannot listen on unix://${file}: another process answers there; stop it or choose another socket with -H`)
-}
-
-/** Rejects when a host cannot be listened on: asked before a boot changes anything. What is wrong with its form is told later. */
-export async function checkHost(host: string): Promise<void> {
-  if (host.startsWith('unix:///')) await checkPlace(host.slice('unix://'.length))
 }
 
 /**

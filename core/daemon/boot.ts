@@ -2,7 +2,7 @@ import fs from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createApi, type ApiServer } from '../api/server.js'
-import { checkHost } from '../api/unix-socket.js'
+import { checkHost } from '../api/hosts.js'
 import type { EngineConfig } from '../engine/ports/index.js'
 import { parseSeccompProfile, readHostFacts, usualSeccomp } from '../engine/containers/index.js'
 import { release } from '../engine/system/index.js'
@@ -21,6 +21,8 @@ import { Fence } from '../platform/fence.js'
 import type { DaemonLogger } from '../platform/logger.js'
 import { LevelMetadataStore } from '../platform/metadata-store.js'
 import { HelperMounter } from '../platform/mounter.js'
+import { loadTls } from '../platform/tls-files.js'
+import { takeActivatedSockets } from '../platform/activation.js'
 import { PidFile } from '../platform/pidfile.js'
 import { HelperNetworkNamespaces } from '../platform/network-namespaces.js'
 import { ShimSpawner } from '../platform/spawner.js'
@@ -93,9 +95,12 @@ async function startDrivers(
 async function assemble(daemonConfig: DaemonConfig, logger: DaemonLogger, timings: Timings, stack: Disposables): Promise<Daemon> {
   const config = toEngineConfig(daemonConfig.settings)
   const { dataRoot, execRoot } = config
+  // Before there is a child that could inherit them.
+  const activated = takeActivatedSockets(process.env, process.pid)
+  const tls = await loadTls(daemonConfig.settings, process.env)
+  for (const host of config.hosts) await checkHost(host, { tls, activated })
   const fence = stack.use('fence', await timings.span('fence', () => Fence.acquire({ dataRoot, execRoot })), (f) => f.release())
   stack.use('pid file', PidFile.write(daemonConfig.settings.pidfile || path.join(execRoot, 'tsd.pid')), (file) => file.remove())
-  for (const host of config.hosts) await checkHost(host)
   const [facts, profile, store] = await timings.span('host facts and metadata store', () =>
     Promise.all([readHostFacts(), seccompProfile(config.seccompProfile), LevelMetadataStore.open(path.join(dataRoot, 'meta'))]),
   )
@@ -136,7 +141,15 @@ async function assemble(daemonConfig: DaemonConfig, logger: DaemonLogger, timing
     logger,
   })
   await timings.span('restore', () => engine.restore.run())
-  const api = createApi({ ...engine, logger, timings: () => timings.toJSON() }, { group: config.group, version: release().version })
+  const api = createApi(
+    { ...engine, logger, timings: () => timings.toJSON() },
+    {
+      group: config.group,
+      version: release().version,
+      activated,
+      ...(tls === undefined ? {} : { tls }),
+    },
+  )
   stack.defer('api', () => api.close())
   await timings.span('listen', async () => {
     for (const host of config.hosts) await api.listen(host)

@@ -44,6 +44,11 @@ export interface Settings {
   pidfile: string
   hosts: string[]
   group: string
+  tls: boolean
+  tlsverify: boolean
+  tlscacert: string
+  tlscert: string
+  tlskey: string
   debug: boolean
   'log-level': string
   'log-format': string
@@ -148,6 +153,21 @@ export const settings: readonly Setting[] = [
   setting('pidfile', text(absolutePathOrEmpty, 'path'), '', 'Path of the pid file; default: tsd.pid in the exec root', { short: 'p' }),
   setting('hosts', list(host), ['unix:///run/tsd/tsd.sock'], 'Sockets to listen on', { flag: 'host', short: 'H' }),
   setting('group', text(), 'docker', 'Group that owns the unix socket', { short: 'G' }),
+  setting('tls', flag, false, 'TLS on tcp hosts; implied by tlsverify'),
+  setting('tlsverify', flag, false, 'TLS on tcp hosts, for clients with a certificate of tlscacert only'),
+  setting(
+    'tlscacert',
+    text(absolutePathOrEmpty, 'path'),
+    '',
+    "Authority of the clients' certificates; default: ca.pem in DOCKER_CERT_PATH or ~/.docker",
+  ),
+  setting(
+    'tlscert',
+    text(absolutePathOrEmpty, 'path'),
+    '',
+    'Certificate of the daemon; default: cert.pem in DOCKER_CERT_PATH or ~/.docker',
+  ),
+  setting('tlskey', text(absolutePathOrEmpty, 'path'), '', 'Key of the certificate; default: key.pem in DOCKER_CERT_PATH or ~/.docker'),
   setting('debug', flag, false, 'Debug mode', { short: 'D', reloadable: true }),
   setting('log-level', oneOf(logLevels), 'info', "Lowest level of the daemon's own log", { short: 'l', reloadable: true }),
   setting('log-format', oneOf(['text', 'json']), 'text', "Form of the daemon's own log"),
@@ -241,11 +261,6 @@ export const dockerdOnly: Readonly<Record<string, readonly unknown[]>> = {
   'raw-logs': [false, true],
   'selinux-enabled': [false],
   'swarm-default-advertise-addr': [''],
-  tls: [false],
-  tlscacert: [''],
-  tlscert: [''],
-  tlskey: [''],
-  tlsverify: [false],
   'userland-proxy': [true, false],
   'userland-proxy-path': [''],
   'userns-remap': [''],

@@ -245,8 +245,11 @@ export const host = (value: string): string => {
       ? fail(`${value}: a socket path has at most ${maxSocketPath} bytes`)
       : `unix://${path.normalize(file)}`
   }
-  if (scheme === 'tcp') return /^(\[[0-9a-fA-F:]+\]|[^/:\s]*):\d{1,5}$/.test(rest) ? value : fail(`${value}: expected tcp://ADDRESS:PORT`)
-  return fail(`${value}: a host is unix:///path or tcp://ADDRESS:PORT`)
+  if (scheme === 'tcp')
+    return /^(\[[0-9a-fA-F:.]+\]|[^/:\s]*)(:\d{1,5})?$/.test(rest) ? value : fail(`${value}: expected tcp://ADDRESS:PORT`)
+  if (scheme === 'fd')
+    return /^(\*|\d{1,3})?$/.test(rest) ? value : fail(`${value}: expected fd:// for all activated sockets, or fd://NUMBER`)
+  return fail(`${value}: a host is unix:///path, tcp://ADDRESS:PORT or fd://`)
 }
 
 /** Mirrors have an origin, perhaps a path, and nothing that could hold a secret. */

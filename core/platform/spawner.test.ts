@@ -17,6 +17,9 @@ import {
 } from '../../native/index.js'
 import { busyboxRootfs, needs, rootTest, tempDir } from '../../test/fixtures/root.js'
 import type { LogSink } from '../sdk/kinds/log.js'
+import { decodeFrames, type LogMessage } from '../sdk/logs/entry.js'
+import { frameFormat } from '../sdk/logs/frames.js'
+import { readRecords } from '../sdk/logs/records.js'
 import type { ShimSpec } from '../sdk/ports.js'
 import { ShimSpawner } from './spawner.js'
 
@@ -525,6 +528,52 @@ containerTest('logs rotate by size and carry attributes', async (t) => {
     numbers.map((_, index) => (numbers[0] as number) + index),
   )
   t.true(fs.statSync(`${m.log('rot')}.1`).size < 10_300)
+})
+
+containerTest("Docker's local format: pieces of a line are named and counted, a torn end is cut off, files rotate", async (t) => {
+  const m = new Machine(t)
+  const file = m.log('local')
+  const sink: LogSink = { type: 'file', path: file, format: 'local', attrs: {}, maxSize: 60_000, maxFile: 2, compress: false }
+  const options = { follow: false, stopped: AbortSignal.abort(), signal: new AbortController().signal }
+  const read = async (): Promise<LogMessage[]> => {
+    const all: LogMessage[] = []
+    for await (const { records } of readRecords(file, frameFormat, options)) all.push(...decodeFrames(records))
+    return all
+  }
+  fs.writeFileSync(path.join(m.rootfs, 'input'), `${'x'.repeat(16384 * 2 + 5)}\nwhole\n\nno end`)
+  await m.run({ id: 'a', argv: ['sh', '-c', 'cat /input; echo err >&2'], shim: { sink } })
+  const messages = await read()
+  const out = messages.filter(({ source }) => source === 'stdout')
+  t.deepEqual(
+    out.map(({ line, partial }) => [line.length, partial?.ordinal, partial?.last]),
+    [
+      [16384, 1, false],
+      [16384, 2, false],
+      [5, 3, true],
+      [5, undefined, undefined],
+      [0, undefined, undefined],
+      [6, 1, false],
+    ],
+  )
+  const ids = out.map(({ partial }) => partial?.id)
+  t.regex(ids[0] ?? '', /^[0-9a-f]{64}$/)
+  t.is(ids[0], ids[2])
+  t.not(ids[0], ids[5])
+  t.is(messages.find(({ source }) => source === 'stderr')?.line.toString(), 'err')
+  const age = BigInt(Date.now()) * 1_000_000n - (out[0]?.nano ?? 0n)
+  t.true(age >= 0n && age < 60_000_000_000n)
+  fs.appendFileSync(file, Buffer.from([0, 0, 0, 9, 1, 2]))
+  await m.run({ id: 'b', argv: ['echo', 'next'], shim: { sink } })
+  t.deepEqual((await read()).map(({ line }) => line.toString()).slice(-1), ['next'])
+  t.is((await read()).length, messages.length + 1)
+  await m.run({ id: 'c', argv: ['seq', '1', '3000'], shim: { sink } })
+  t.true(fs.existsSync(`${file}.1`) && !fs.existsSync(`${file}.2`))
+  const numbers = (await read()).map(({ line }) => Number(line.toString()))
+  t.is(numbers.at(-1), 3000)
+  t.deepEqual(
+    numbers,
+    numbers.map((_, index) => (numbers[0] as number) + index),
+  )
 })
 
 containerTest("a log plugin's fifo gets framed entries", async (t) => {

@@ -58,7 +58,8 @@ function setupOps(shim: ShimSpec): SetupOp[] {
   const { sink } = shim
   if (sink.type === 'file') {
     const attrs = Object.keys(sink.attrs).length === 0 ? '' : goJson(sink.attrs)
-    ops.push({ op: 'sinkFile', path: sink.path, attrs, maxSize: Math.max(0, sink.maxSize), maxFile: Math.max(1, sink.maxFile) })
+    const { path, format, maxSize, maxFile } = sink
+    ops.push({ op: 'sinkFile', path, attrs, maxSize: Math.max(0, maxSize), maxFile: Math.max(1, maxFile), format })
   } else if (sink.type === 'fifo') {
     ops.push({ op: 'sinkFifo', path: sink.path, blocking: sink.mode === 'blocking', bufferSize: Math.max(0, sink.bufferSize) })
   }

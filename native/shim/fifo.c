@@ -1,4 +1,4 @@
-/* Docker's log plugin frames: a big-endian length, then protobuf LogEntry {1 source, 2 time_nano, 3 line, 4 partial}. */
+/* Docker's log plugin frames: a big-endian length, then a LogEntry. */
 #include "shim.h"
 #include <fcntl.h>
 #include <unistd.h>
@@ -28,47 +28,26 @@ int fifo_open(const char *path, bool blocking, uint64_t size)
 	return fifo.queue ? 0 : -ENOMEM;
 }
 
-static unsigned char *varint(unsigned char *p, uint64_t v)
-{
-	for (; v >= 0x80; v >>= 7)
-		*p++ = v | 0x80;
-	*p++ = v;
-	return p;
-}
-
 void fifo_piece(const struct piece *piece)
 {
-	unsigned char head[64], tail[2] = { 4 << 3, 1 }, *p = head + 4;
-	size_t tail_len = piece->partial && !piece->newline ? 2 : 0, total;
+	size_t most = piece->len + ENTRY_ROOM + 4, len;
+	unsigned char *out;
 
-	*p++ = 1 << 3 | 2;
-	*p++ = 6;
-	memcpy(p, piece->stream ? "stderr" : "stdout", 6);
-	p += 6;
-	*p++ = 2 << 3;
-	p = varint(p, piece->nano);
-	*p++ = 3 << 3 | 2;
-	p = varint(p, piece->len);
-	total = (p - head - 4) + piece->len + tail_len;
-	for (int i = 0; i < 4; i++)
-		head[i] = total >> (24 - 8 * i);
-	if ((!fifo.blocking && fifo.len + total + 4 > fifo.limit) || fifo.len + total + 4 > QUEUE) {
+	if ((!fifo.blocking && fifo.len + most > fifo.limit) || fifo.len + most > QUEUE) {
 		fifo_flush();
-		if ((!fifo.blocking && fifo.len + total + 4 > fifo.limit) || fifo.len + total + 4 > QUEUE) {
+		if ((!fifo.blocking && fifo.len + most > fifo.limit) || fifo.len + most > QUEUE) {
 			sink_dropped += piece->len;
 			return;
 		}
 	}
-	if (fifo.from + fifo.len + total + 4 > QUEUE) {
+	if (fifo.from + fifo.len + most > QUEUE) {
 		memmove(fifo.queue, fifo.queue + fifo.from, fifo.len);
 		fifo.from = 0;
 	}
-	unsigned char *out = fifo.queue + fifo.from + fifo.len;
-	memcpy(out, head, p - head);
-	out += p - head;
-	memcpy(out, piece->data, piece->len);
-	memcpy(out + piece->len, tail, tail_len);
-	fifo.len += total + 4;
+	out = fifo.queue + fifo.from + fifo.len;
+	len = entry_put(out + 4, piece);
+	put_be32(out, len);
+	fifo.len += len + 4;
 }
 
 void fifo_flush(void)

@@ -6,7 +6,11 @@ export async function planHeader(compiledDir) {
   const compiled = (name) => import(pathToFileURL(path.resolve(compiledDir, name)).href)
   const { opTable, phases } = await compiled('ops.js')
   const frames = await compiled('frames.js')
-  const snake = (name) => name.replace(/[A-Z]/g, (c) => '_' + c).toUpperCase()
+  const snake = (name) =>
+    name
+      .replace(/[A-Z]/g, (c) => '_' + c)
+      .replaceAll('-', '_')
+      .toUpperCase()
   const letters = { str: 's', bytes: 'b', u32: 'u', i32: 'i', u64: 'q', bool: 'u', slot: 'i', strs: 'S', u32s: 'U', enum: 'u' }
   const kind = (type) => letters[type.replace(/\?.*|:.*/g, '')]
   const phaseIndex = Object.fromEntries(Object.values(phases).map((letter, index) => [letter, index]))

@@ -1,119 +1,37 @@
-/* Docker's json-file format, byte for byte as Go writes it, with rotation by rename. */
+/* Docker's json-file format, byte for byte as Go writes it. */
 #pragma GCC optimize("O2")
 #include "shim.h"
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define BATCH (256 << 10)
 /* Room for one more piece of which every byte becomes \u00XX. */
 #define HEADROOM (LOG_LINE * 6 + 256)
 
 static struct {
-	int fd;
-	char *path;
 	const char *attrs;
-	uint32_t attrs_len, max_file;
-	uint64_t max_size, size;
-	char *batch;
-	size_t len;
-} log_file = { .fd = -1 };
+	uint32_t attrs_len;
+} json;
 
 static const unsigned char special[256] = {
 	[0 ... 31] = 1, ['"'] = 1, ['\\'] = 1, ['<'] = 1, ['>'] = 1, ['&'] = 1, [128 ... 255] = 1,
 };
 
-static int open_log(bool truncate)
+static size_t whole_lines(const char *batch, size_t written)
 {
-	struct stat st;
-
-	log_file.fd = open(log_file.path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (truncate ? O_TRUNC : 0), 0640);
-	if (log_file.fd < 0)
-		return -errno;
-	log_file.size = fstat(log_file.fd, &st) == 0 ? st.st_size : 0;
-	return 0;
+	while (written && batch[written - 1] != '\n')
+		written--;
+	return written;
 }
 
 int jsonlog_open(const char *path, const char *attrs, uint32_t attrs_len, uint64_t max_size, uint32_t max_file)
 {
+	static const struct record_format lines = { .whole = whole_lines };
 	char *copy = NULL;
 
-	log_file.path = strdup(path);
-	if (!log_file.path || asprintf(&copy, ",\"attrs\":%s", attrs) < 0)
+	if (asprintf(&copy, ",\"attrs\":%s", attrs) < 0)
 		return -ENOMEM;
-	log_file.attrs = copy;
-	log_file.attrs_len = attrs_len ? strlen(copy) : 0;
-	log_file.max_size = max_size;
-	log_file.max_file = max_file ? max_file : 1;
-	log_file.batch = region(BATCH + HEADROOM + log_file.attrs_len);
-	return log_file.batch ? open_log(false) : -ENOMEM;
-}
-
-/* A rotated file may have been compressed meanwhile. */
-static void shift(uint32_t from, uint32_t to)
-{
-	static const char *const suffixes[] = { "", ".gz" };
-
-	for (int i = 0; i < 2; i++) {
-		char a[4160], b[4160];
-
-		if (snprintf(a, sizeof a, "%s.%u%s", log_file.path, from, suffixes[i]) >= (int)sizeof a)
-			return;
-		snprintf(b, sizeof b, "%s.%u%s", log_file.path, to, suffixes[i]);
-		if (to >= log_file.max_file)
-			unlink(a);
-		else
-			rename(a, b);
-	}
-}
-
-static void rotate(void)
-{
-	close(log_file.fd);
-	log_file.fd = -1;
-	if (log_file.max_file > 1) {
-		char first[4160];
-
-		for (uint32_t i = log_file.max_file - 1; i >= 1; i--)
-			shift(i, i + 1);
-		if (snprintf(first, sizeof first, "%s.1", log_file.path) < (int)sizeof first)
-			rename(log_file.path, first);
-	}
-	open_log(log_file.max_file <= 1);
-}
-
-static void write_batch(void)
-{
-	size_t done = 0;
-
-	if (log_file.fd < 0 && open_log(false) < 0) {
-		sink_dropped += log_file.len;
-		log_file.len = 0;
-		return;
-	}
-	while (done < log_file.len) {
-		ssize_t n = write(log_file.fd, log_file.batch + done, log_file.len - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			/* Disk full: what was written of a torn line is taken back. */
-			size_t whole = done;
-			while (whole && log_file.batch[whole - 1] != '\n')
-				whole--;
-			if (whole < done && ftruncate(log_file.fd, log_file.size + whole) < 0)
-				whole = done;
-			sink_dropped += log_file.len - whole;
-			log_file.size += whole;
-			log_file.len = 0;
-			return;
-		}
-		done += n;
-	}
-	log_file.size += done;
-	log_file.len = 0;
+	json.attrs = copy;
+	json.attrs_len = attrs_len ? strlen(copy) : 0;
+	return logfile_open(path, max_size, max_file, HEADROOM + json.attrs_len, &lines);
 }
 
 /* Length of the valid UTF-8 sequence at p, 0 if there is none. */
@@ -233,34 +151,16 @@ static char *text(char *out, const char *s, size_t n)
 
 void jsonlog_piece(const struct piece *piece)
 {
-	char *out;
+	char *from = logfile_room(), *out;
 
-	if (log_file.max_size && log_file.size + log_file.len >= log_file.max_size) {
-		write_batch();
-		rotate();
-	} else if (log_file.len >= BATCH) {
-		write_batch();
-	}
-	out = text(log_file.batch + log_file.len, "{\"log\":\"", 8);
+	out = text(from, "{\"log\":\"", 8);
 	out = escape(out, (const unsigned char *)piece->data, piece->len);
 	if (piece->newline)
 		out = text(out, "\\n", 2);
 	out = piece->stream ? text(out, "\",\"stream\":\"stderr\"", 19) : text(out, "\",\"stream\":\"stdout\"", 19);
-	out = text(out, log_file.attrs, log_file.attrs_len);
+	out = text(out, json.attrs, json.attrs_len);
 	out = text(out, ",\"time\":\"", 9);
 	out = text(out, piece->time, strlen(piece->time));
 	out = text(out, "\"}\n", 3);
-	log_file.len = out - log_file.batch;
-}
-
-void jsonlog_flush(void)
-{
-	if (log_file.len)
-		write_batch();
-}
-
-void jsonlog_idle(void)
-{
-	if (!log_file.len)
-		region_drop(log_file.batch, BATCH + HEADROOM + log_file.attrs_len);
+	logfile_wrote(out - from);
 }

@@ -20,8 +20,12 @@ export const opTable = {
     in: 's',
     fields: { terminal: 'bool?', height: 'u32?', width: 'u32?', openStdin: 'bool?', stdinOnce: 'bool?', stream: 'bool?' },
   },
-  /** `attrs`: JSON object text with Go's escapes, or empty. maxSize 0: never rotate. */
-  sinkFile: { code: 3, in: 's', fields: { path: 'str', attrs: 'str?', maxSize: 'u64?', maxFile: 'u32?' } },
+  /** `attrs`: JSON object text with Go's escapes, or empty; json-file only. maxSize 0: never rotate. */
+  sinkFile: {
+    code: 3,
+    in: 's',
+    fields: { path: 'str', attrs: 'str?', maxSize: 'u64?', maxFile: 'u32?', format: 'enum?:json-file|local' },
+  },
   sinkFifo: { code: 4, in: 's', fields: { path: 'str', blocking: 'bool?', bufferSize: 'u64?' } },
   /** v1: the memory cgroup's directory (eventfd on memory.oom_control); v2: the cgroup's directory (memory.events). Opened after the host phase. */
   watchOom: { code: 5, in: 's', fields: { path: 'str', version: 'enum:v1|v2' } },

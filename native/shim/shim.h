@@ -172,13 +172,16 @@ struct running {
 };
 void loop_run(struct running *run) __attribute__((noreturn));
 
-/* sink.c: chooses; jsonlog.c and fifo.c: write */
+/* sink.c: chooses; jsonlog.c, locallog.c and fifo.c: write */
+#define LINE_ID 64
 struct piece {
 	int stream;		/* 0 stdout, 1 stderr */
 	const char *data;
 	size_t len;
 	bool newline;		/* it ended in one, which is not in data */
-	bool partial;		/* of a line longer than LINE_MAX */
+	bool partial;		/* of a line longer than LOG_LINE, or without an end */
+	const char *id;		/* of a partial one: LINE_ID characters, the same for all pieces of the line */
+	uint32_t ordinal;	/* counted from 1 */
 	const char *time;
 	int64_t nano;
 };
@@ -194,17 +197,36 @@ bool sink_stalled(int *fd);
 void sink_idle(void);
 extern uint64_t sink_dropped;
 
+/* logfile.c: where jsonlog.c and locallog.c put their records */
+struct record_format {
+	/* How much of what was written is whole records. */
+	size_t (*whole)(const char *batch, size_t written);
+	/* Repairs the end of a file that an earlier writer left; answers its size. */
+	uint64_t (*mend)(int fd, uint64_t size);
+};
+int logfile_open(const char *path, uint64_t max_size, uint32_t max_file, size_t headroom, const struct record_format *format);
+/* Where the next record goes: there is `headroom` for it. */
+char *logfile_room(void);
+void logfile_wrote(size_t len);
+void logfile_flush(void);
+void logfile_idle(void);
+
+/* entry.c */
+#define ENTRY_ROOM 128
+size_t entry_put(unsigned char *out, const struct piece *piece);
+void put_be32(void *at, uint32_t v);
+
 int jsonlog_open(const char *path, const char *attrs, uint32_t attrs_len, uint64_t max_size, uint32_t max_file);
 void jsonlog_piece(const struct piece *piece);
-void jsonlog_flush(void);
-void jsonlog_idle(void);
+int locallog_open(const char *path, uint64_t max_size, uint32_t max_file);
+void locallog_piece(const struct piece *piece);
 int fifo_open(const char *path, bool blocking, uint64_t size);
 void fifo_piece(const struct piece *piece);
 void fifo_flush(void);
 bool fifo_stalled(int *fd);
 void fifo_idle(void);
 
-/* memory.c: address space that costs nothing until it is touched */
+/* sink.c: address space that costs nothing until it is touched */
 void *region(size_t size);
 void region_drop(void *at, size_t size);
 

@@ -2,10 +2,11 @@
 #include "shim.h"
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <time.h>
 
-static enum { NONE, FILE_SINK, FIFO } kind;
-static struct { char *data; size_t len; bool partial; } held[2];
+static enum { NONE, JSON_FILE, LOCAL_FILE, FIFO } kind;
+static struct { char *data; size_t len; bool partial; uint32_t ordinal; char id[LINE_ID]; } held[2];
 uint64_t sink_dropped;
 
 void *region(size_t size)
@@ -28,8 +29,12 @@ int sink_open(struct plan setup)
 	int r = 0;
 
 	if (plan_has(setup, PHASE_SETUP, OP_SINK_FILE, &op)) {
-		r = jsonlog_open(f[SINK_FILE_PATH].s, f[SINK_FILE_ATTRS].s, f[SINK_FILE_ATTRS].len, f[SINK_FILE_MAX_SIZE].n, f[SINK_FILE_MAX_FILE].n);
-		kind = FILE_SINK;
+		uint64_t max_size = f[SINK_FILE_MAX_SIZE].n, max_file = f[SINK_FILE_MAX_FILE].n;
+		kind = f[SINK_FILE_FORMAT].n ? LOCAL_FILE : JSON_FILE;
+		if (kind == LOCAL_FILE)
+			r = locallog_open(f[SINK_FILE_PATH].s, max_size, max_file);
+		else
+			r = jsonlog_open(f[SINK_FILE_PATH].s, f[SINK_FILE_ATTRS].s, f[SINK_FILE_ATTRS].len, max_size, max_file);
 	} else if (plan_has(setup, PHASE_SETUP, OP_SINK_FIFO, &op)) {
 		r = fifo_open(f[SINK_FIFO_PATH].s, f[SINK_FIFO_BLOCKING].n, f[SINK_FIFO_BUFFER_SIZE].n);
 		kind = FIFO;
@@ -47,14 +52,38 @@ int sink_open(struct plan setup)
 	return 0;
 }
 
-static void give(struct piece *piece, const char *data, size_t len, bool newline, bool partial)
+/* All pieces of one line bear one id and are counted. */
+static void name_line(int stream, struct piece *piece)
+{
+	static const char hex[] = "0123456789abcdef";
+	unsigned char raw[LINE_ID / 2];
+
+	if (!held[stream].partial) {
+		held[stream].partial = true;
+		held[stream].ordinal = 0;
+		if (getrandom(raw, sizeof raw, GRND_NONBLOCK) != sizeof raw)
+			memset(raw, piece->nano, sizeof raw);
+		for (size_t i = 0; i < sizeof raw; i++) {
+			held[stream].id[2 * i] = hex[raw[i] >> 4];
+			held[stream].id[2 * i + 1] = hex[raw[i] & 15];
+		}
+	}
+	piece->id = held[stream].id;
+	piece->ordinal = ++held[stream].ordinal;
+}
+
+static void give(struct piece *piece, const char *data, size_t len, bool newline)
 {
 	piece->data = data;
 	piece->len = len;
 	piece->newline = newline;
-	piece->partial = partial;
-	if (kind == FILE_SINK)
+	piece->partial = !newline || held[piece->stream].partial;
+	if (piece->partial)
+		name_line(piece->stream, piece);
+	if (kind == JSON_FILE)
 		jsonlog_piece(piece);
+	else if (kind == LOCAL_FILE)
+		locallog_piece(piece);
 	else
 		fifo_piece(piece);
 }
@@ -95,9 +124,9 @@ void sink_take(int stream, const char *data, size_t len, bool end)
 			size_t n = newline - data;
 			if (held[stream].len) {
 				memcpy(held[stream].data + held[stream].len, data, n);
-				give(&piece, held[stream].data, held[stream].len + n, true, held[stream].partial);
+				give(&piece, held[stream].data, held[stream].len + n, true);
 			} else {
-				give(&piece, data, n, true, held[stream].partial);
+				give(&piece, data, n, true);
 			}
 			held[stream].len = 0;
 			held[stream].partial = false;
@@ -112,23 +141,22 @@ void sink_take(int stream, const char *data, size_t len, bool end)
 		if (held[stream].len < LOG_LINE)
 			break;
 		keep = cut(held[stream].data, LOG_LINE);
-		give(&piece, held[stream].data, keep, false, true);
-		held[stream].partial = true;
+		give(&piece, held[stream].data, keep, false);
 		memmove(held[stream].data, held[stream].data + keep, LOG_LINE - keep);
 		held[stream].len = LOG_LINE - keep;
 	}
 	if (end && held[stream].len) {
-		give(&piece, held[stream].data, held[stream].len, false, true);
+		give(&piece, held[stream].data, held[stream].len, false);
 		held[stream].len = 0;
 	}
 }
 
 void sink_flush(void)
 {
-	if (kind == FILE_SINK)
-		jsonlog_flush();
-	else if (kind == FIFO)
+	if (kind == FIFO)
 		fifo_flush();
+	else if (kind != NONE)
+		logfile_flush();
 }
 
 bool sink_stalled(int *fd)
@@ -141,8 +169,8 @@ void sink_idle(void)
 	for (int i = 0; i < 2; i++)
 		if (!held[i].len)
 			region_drop(held[i].data, LOG_LINE);
-	if (kind == FILE_SINK)
-		jsonlog_idle();
-	else if (kind == FIFO)
+	if (kind == FIFO)
 		fifo_idle();
+	else if (kind != NONE)
+		logfile_idle();
 }

@@ -1,7 +1,7 @@
 import path from 'node:path'
 import {
-  KeyedLock,
-  messageOf,
+  resolveAttributes,
+  RotatedLogs,
   type LogDriver,
   type LogEntry,
   type LogFrameOptions,
@@ -10,17 +10,18 @@ import {
   type LogReadOptions,
   type LogSink,
 } from 'tsd-engine/sdk'
-import { compressRotated, removeLog } from './compress.js'
-import { parseOptions, resolveAttributes } from './options.js'
+import { parseOptions } from './options.js'
 import { readEntries, readFrames } from './reader.js'
 
 const fileOf = (info: LogInfo): string => path.join(info.logDir, `${info.containerId}-json.log`)
 
 /** Docker's json-file: one JSON object per line, in files of the container's directory. */
 export class JsonFileLog implements LogDriver {
-  private readonly compressing = new KeyedLock()
+  private readonly files: RotatedLogs
 
-  constructor(private readonly logger: Logger) {}
+  constructor(logger: Logger) {
+    this.files = new RotatedLogs(logger)
+  }
 
   async validate(config: Record<string, string>): Promise<void> {
     parseOptions(config)
@@ -35,15 +36,8 @@ export class JsonFileLog implements LogDriver {
     return this.maintain(info)
   }
 
-  async maintain(info: LogInfo): Promise<void> {
-    const { compress, maxFile } = parseOptions(info.config)
-    if (!compress) return
-    const file = fileOf(info)
-    try {
-      await this.compressing.run(file, () => compressRotated(file, maxFile))
-    } catch (error) {
-      this.logger.warn('rotated logs could not be compressed', { container: info.containerId, error: messageOf(error) })
-    }
+  maintain(info: LogInfo): Promise<void> {
+    return this.files.compress(fileOf(info), parseOptions(info.config), info.containerId)
   }
 
   read(info: LogInfo, options: LogReadOptions): AsyncIterable<LogEntry[]> {
@@ -55,7 +49,6 @@ export class JsonFileLog implements LogDriver {
   }
 
   remove(info: LogInfo): Promise<void> {
-    const file = fileOf(info)
-    return this.compressing.run(file, () => removeLog(file))
+    return this.files.remove(fileOf(info))
   }
 }

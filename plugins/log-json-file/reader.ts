@@ -1,91 +1,8 @@
-import { formatTimestampFixed, parseTimestamp, type LogEntry, type LogFrameOptions, type LogReadOptions } from 'tsd-engine/sdk'
-import { findTail, LineCutter, lineSkipper, readCompressed, readPlain, type Start } from './chunks.js'
-import { LogWatch } from './follow.js'
-import { closeAll, inodeOf, openGenerations } from './generations.js'
+import { formatTimestampFixed, parseTimestamp, readRecords, type LogEntry, type LogFrameOptions, type LogReadOptions } from 'tsd-engine/sdk'
 import { LineParser, TimeMark, unescapeInPlace } from './line.js'
+import { lineFormat } from './lines.js'
 
 const newline = 0x0a
-
-/** Whole lines of every file of the log, oldest first, then (follow) what is written to it. */
-async function* wholeLines(file: string, options: LogReadOptions): AsyncGenerator<Buffer> {
-  const { tail, follow, signal } = options
-  const generations = await openGenerations(file)
-  const cutter = new LineCutter()
-  const watch = follow ? new LogWatch(file, [options.stopped, signal]) : undefined
-  let current = generations.at(-1)
-  let position = 0
-  try {
-    const start: Start = tail !== undefined && tail >= 0 ? await findTail(generations, tail) : { index: 0, position: 0, skip: 0 }
-    for (const [offset, generation] of generations.slice(start.index).entries()) {
-      const skip = lineSkipper(offset === 0 ? start.skip : 0)
-      const from = offset === 0 ? start.position : 0
-      const chunks = generation.compressed ? readCompressed(generation) : readPlain(generation, from, generation.size)
-      for await (const chunk of chunks) {
-        if (signal.aborted) return
-        const lines = cutter.push(chunk)
-        const wanted = lines === undefined ? undefined : skip(lines)
-        if (wanted !== undefined) yield wanted
-      }
-      position = generation.size
-      if (generation === current && follow) break
-      const rest = cutter.rest()
-      if (rest !== undefined) yield rest
-    }
-    await closeAll(generations.filter((generation) => generation !== current))
-    if (watch === undefined) return
-    for (;;) {
-      // Both asked before reading: what was written before the end, or before the rotation, is then read.
-      const over = options.stopped.aborted || (options.until !== undefined && BigInt(Date.now()) * 1_000_000n > options.until)
-      const inode = await inodeOf(file)
-      if (current !== undefined && !current.compressed) {
-        if (Number((await current.handle.stat()).size) < position) position = 0
-        const chunks = readPlain(current, position)
-        for (let step = await chunks.next(); ; step = await chunks.next()) {
-          if (signal.aborted) return
-          if (step.done === true) {
-            position = step.value
-            break
-          }
-          const lines = cutter.push(step.value)
-          if (lines !== undefined) yield lines
-        }
-        current.mtimeNs = (await current.handle.stat({ bigint: true })).mtimeNs
-      }
-      if (signal.aborted) return
-      const newer = inode === undefined || inode === current?.ino ? [] : await openGenerations(file, current)
-      if (newer.length > 0) {
-        await current?.handle.close()
-        current = newer.pop()
-        position = 0
-        try {
-          const torn = cutter.rest()
-          if (torn !== undefined) yield torn
-          for (const generation of newer) {
-            for await (const chunk of generation.compressed ? readCompressed(generation) : readPlain(generation, 0)) {
-              const lines = cutter.push(chunk)
-              if (lines !== undefined) yield lines
-            }
-            const rest = cutter.rest()
-            if (rest !== undefined) yield rest
-          }
-        } finally {
-          await closeAll(newer)
-        }
-        continue
-      }
-      if (over) {
-        const rest = cutter.rest()
-        if (rest !== undefined) yield rest
-        return
-      }
-      await watch.wait(options.until === undefined ? Infinity : Number(options.until / 1_000_000n) - Date.now() + 1)
-    }
-  } finally {
-    watch?.close()
-    await closeAll(generations)
-    await current?.handle.close().catch(() => undefined)
-  }
-}
 
 interface Window {
   since: TimeMark | undefined
@@ -118,7 +35,7 @@ function timeOf(buffer: Buffer, start: number, end: number): string {
 export async function* readEntries(file: string, options: LogReadOptions): AsyncGenerator<LogEntry[]> {
   const parser = new LineParser()
   const window = windowOf(options)
-  for await (const buffer of wholeLines(file, options)) {
+  for await (const { records: buffer } of readRecords(file, lineFormat, options)) {
     const entries: LogEntry[] = []
     let after = false
     for (let at = 0; at < buffer.length && !after; at = parser.next) {
@@ -151,7 +68,7 @@ export async function* readFrames(file: string, options: LogFrameOptions): Async
   const parser = new LineParser()
   const window = windowOf(options)
   const header = options.framed ? 8 : 0
-  for await (const buffer of wholeLines(file, options)) {
+  for await (const { records: buffer } of readRecords(file, lineFormat, options)) {
     let out = 0
     let after = false
     for (let at = 0; at < buffer.length && !after; at = parser.next) {

@@ -1,5 +1,6 @@
 import path from 'node:path'
 import { EngineCopy } from '../fixtures/engine-copy.js'
+import { imageTests } from '../fixtures/images.js'
 import { lifecycleTests } from '../fixtures/lifecycle.js'
 import { daemonSuite } from '../fixtures/suite.js'
 import { volumeTests } from '../fixtures/volumes.js'
@@ -32,5 +33,6 @@ daemonTest('they are the ones in use', async (t, d) => {
   t.is(await d.ok('info', '-f', '{{.Driver}}'), 'vfs')
 })
 
+imageTests(daemonTest, 'vfs')
 lifecycleTests(daemonTest)
 volumeTests(daemonTest)

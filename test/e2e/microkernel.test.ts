@@ -117,6 +117,7 @@ kernelTest(
   'without any one of the bundled drivers the daemon boots on the next choice; configured, its absence is fatal by name',
   async (t, dir) => {
     const engine = EngineCopy.make(path.join(dir, 'engine'))
+    const otherLogs = ['none', 'local', 'syslog', 'journald', 'fluentd', 'gelf']
     const next: Record<string, string> = {
       'drivers/exec/native': 'runc',
       'drivers/exec/oci': 'native',
@@ -125,7 +126,7 @@ kernelTest(
       'drivers/network/host': 'bridge',
       'drivers/network/none': 'bridge',
       'plugins/log-json-file': 'none',
-      'plugins/log-none': 'json-file',
+      ...Object.fromEntries(otherLogs.map((name) => [`plugins/log-${name}`, 'json-file'])),
     }
     const bundled = engine.bundled()
     t.true(bundled.length >= 11)
@@ -140,7 +141,10 @@ kernelTest(
           const gone = rows.find((row) => row.name === name)
           if (gone !== undefined) t.is(gone.verdict, 'absent', folder)
           t.true(
-            gone !== undefined || folder.startsWith('drivers/network/') || ['drivers/exec/oci', 'plugins/log-none'].includes(folder),
+            gone !== undefined ||
+              folder.startsWith('drivers/network/') ||
+              folder === 'drivers/exec/oci' ||
+              otherLogs.includes(folder.replace('plugins/log-', '')),
             folder,
           )
           t.regex((await d.tsd('driver', 'why', kind)).stdout, /^NAME/)

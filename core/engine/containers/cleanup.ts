@@ -51,8 +51,8 @@ export async function releaseRun(ctx: ContainersContext, container: Container, r
       await step(`volume ${name}`, () => ctx.volumes.unmount({ name, holder, attributes: { container: owner } }, owner))
   }
   const output = async (): Promise<void> => {
-    await step('log', () => ctx.logs.stop(container.record.logConfig.Type, running.logInfo))
     await running.shim.ended
+    await step('log', () => ctx.logs.stop(container.record.logConfig.Type, running.logInfo))
   }
   const ended = processes()
   await Promise.all([networks(), ended, files(ended), output()])

@@ -137,6 +137,15 @@ async function finishCreate(ctx: ContainersContext, { record }: Container): Prom
   await ctx.layers.createContainerLayer(record.id, record.topLayer, record.hostConfig.StorageOpt ?? {})
 }
 
+/** The driver may have to do its part while the container writes. Before its exit can be heard of: a stop comes after this. */
+async function resumeLog(ctx: ContainersContext, { record }: Container, { logInfo }: Running): Promise<void> {
+  try {
+    await ctx.logs.start(record.logConfig.Type, logInfo)
+  } catch (error) {
+    ctx.logger.warn(`the log of container ${record.name} is written, but its driver does no more: ${messageOf(error)}`)
+  }
+}
+
 /** A start that was cut off before its record was saved has used its number up: holders are never reused. */
 async function countStarts(ctx: ContainersContext, container: Container, entries: LedgerEntry[]): Promise<void> {
   const { record } = container
@@ -160,6 +169,7 @@ async function restoreOne(service: Lifecycle, container: Container, entries: Led
     record.state = { ...record.state, status, pid: survivor.shim.pid, startedAt }
     record.hasBeenStarted = true
     const running = await rebuild(ctx, container, survivor, survivor.shim, entries)
+    await resumeLog(ctx, container, running)
     service.adopt(container, running)
     await ctx.registry.save(container, { sync: false })
     const frozen = entries.filter(({ kind }) => kind === 'frozen')
@@ -216,6 +226,7 @@ export async function restoreContainers(service: Lifecycle): Promise<void> {
       ctx.logger.error(`container ${name} could not be restored: ${messageOf(error)}`),
     )
   }
+  ctx.logs.wake(ctx.registry.all().map(({ record }) => record.logConfig.Type))
   const known = alive(ctx)
   for (const [owner, entries] of byOwner) if (!known.has(owner)) await releaseEntries(ctx, owner, entries)
 }

@@ -17,5 +17,7 @@ export interface Logs {
    */
   readFrames(driver: string, info: LogInfo, options: LogFrameOptions): Promise<AsyncIterable<Uint8Array>>
   remove(driver: string, info: LogInfo): Promise<void>
+  /** At boot: a driver that has something left to do for containers that ended goes on with it. Nobody waits for that. */
+  wake(drivers: Iterable<string>): void
 }
 export const Logs = Symbol.for('tsd.Logs')

@@ -9,6 +9,7 @@ const silent = { debug: () => undefined, info: () => undefined, warn: () => unde
 
 function setUp() {
   const seen: Record<string, string>[] = []
+  const taken: string[] = []
   let leases = 0
   const entries: LogEntry[] = [
     { source: 'stdout', time: '', line: Buffer.from('out\n') },
@@ -21,6 +22,12 @@ function setUp() {
   }
   const drivers: Record<string, LogDriver> = {
     none: plain,
+    refusing: {
+      ...plain,
+      read: () => {
+        throw notFound('not this one')
+      },
+    },
     readable: {
       ...plain,
       async *read() {
@@ -30,6 +37,7 @@ function setUp() {
   }
   const port = {
     lease: async (_kind: string, name: string) => {
+      taken.push(name)
       const driver = drivers[name]
       if (driver === undefined) throw notFound(`no driver ${name}`)
       leases++
@@ -37,7 +45,7 @@ function setUp() {
     },
   } as unknown as Drivers
   const config = { logDriver: 'readable', logOpts: { tag: 'x', mode: 'blocking' } } as unknown as EngineConfig
-  return { logs: new LogsService(port, config, silent), seen, leases: () => leases }
+  return { logs: new LogsService(port, config, silent), seen, taken, leases: () => leases }
 }
 
 const info = { config: {}, containerId: 'c1', logDir: '/x' } as LogInfo
@@ -74,5 +82,19 @@ test('a driver that cannot read is refused; one that only has entries gives fram
   for await (const chunk of await logs.readFrames('readable', info, { ...reading, stdout: true, stderr: true, framed: true }))
     chunks.push(chunk)
   t.is(Buffer.concat(chunks).toString('latin1'), '\x01\0\0\0\0\0\0\x04out\n\x02\0\0\0\0\0\0\x04err\n')
+  t.is(leases(), 0)
+})
+
+test('a driver that refuses to read one log is released; drivers are woken once each', async (t) => {
+  const { logs, leases, taken } = setUp()
+  await t.throwsAsync(logs.read('refusing', info, reading), { message: 'not this one' })
+  await t.throwsAsync(logs.readFrames('refusing', info, { ...reading, stdout: true, stderr: true, framed: true }), {
+    message: 'not this one',
+  })
+  t.is(leases(), 0)
+  taken.length = 0
+  logs.wake(['none', 'readable', 'none', 'nope'])
+  await new Promise((resolve) => setImmediate(resolve))
+  t.deepEqual(taken, ['none', 'readable', 'nope'])
   t.is(leases(), 0)
 })

@@ -12,6 +12,8 @@ const maintenanceInterval = 30_000
 /** Options that Docker understands for every log driver, and which the driver does not see. */
 const common = ['mode', 'max-buffer-size']
 
+type ReadableDriver = LogDriver & Required<Pick<LogDriver, 'read'>>
+
 @injectable()
 export class LogsService implements Logs {
   private readonly running = new Map<string, { driver: string; info: LogInfo }>()
@@ -54,14 +56,13 @@ export class LogsService implements Logs {
 
   async read(driver: string, info: LogInfo, options: LogReadOptions): Promise<AsyncIterable<LogEntry[]>> {
     const lease = await this.readable(driver, info)
-    return leased(lease, lease.driver.read(withOwnOptions(info), options), options.signal)
+    return leased(lease, (d) => d.read(withOwnOptions(info), options), options.signal)
   }
 
   async readFrames(driver: string, info: LogInfo, options: LogFrameOptions): Promise<AsyncIterable<Uint8Array>> {
     const lease = await this.readable(driver, info)
     const own = withOwnOptions(info)
-    const frames = lease.driver.readFrames?.(own, options) ?? framesOf(lease.driver.read(own, options), options)
-    return leased<Uint8Array>(lease, frames, options.signal)
+    return leased<Uint8Array>(lease, (d) => d.readFrames?.(own, options) ?? framesOf(d.read(own, options), options), options.signal)
   }
 
   async remove(driver: string, info: LogInfo): Promise<void> {
@@ -69,7 +70,15 @@ export class LogsService implements Logs {
     await this.with(driver, `log of ${info.containerId}`, async (d) => d.remove?.(withOwnOptions(info)))
   }
 
-  private async readable(driver: string, info: LogInfo): Promise<Lease<LogDriver & Required<Pick<LogDriver, 'read'>>>> {
+  wake(drivers: Iterable<string>): void {
+    for (const driver of new Set(drivers)) {
+      this.with(driver, 'boot', async () => undefined).catch((error: unknown) =>
+        this.logger.warn('a log driver of existing containers cannot be used', { driver, error: messageOf(error) }),
+      )
+    }
+  }
+
+  private async readable(driver: string, info: LogInfo): Promise<Lease<ReadableDriver>> {
     const lease = await this.lease(driver, `reading the log of ${info.containerId}`)
     if (canRead(lease)) return lease
     lease.release()
@@ -107,13 +116,24 @@ export class LogsService implements Logs {
   }
 }
 
-function canRead(lease: Lease<LogDriver>): lease is Lease<LogDriver & Required<Pick<LogDriver, 'read'>>> {
+function canRead(lease: Lease<LogDriver>): lease is Lease<ReadableDriver> {
   return lease.driver.read !== undefined
 }
 
 /** The lease lasts as long as somebody reads, or may still begin to. */
-function leased<T>(lease: Lease<LogDriver>, items: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
+function leased<T>(
+  lease: Lease<ReadableDriver>,
+  open: (driver: ReadableDriver) => AsyncIterable<T>,
+  signal: AbortSignal,
+): AsyncGenerator<T> {
   const release = (): void => lease.release()
+  let items: AsyncIterable<T>
+  try {
+    items = open(lease.driver)
+  } catch (error) {
+    release()
+    throw error
+  }
   signal.addEventListener('abort', release, { once: true })
   return releasing(items, () => {
     signal.removeEventListener('abort', release)

@@ -25,8 +25,9 @@ export type LogSink =
       type: 'file'
       /** Absolute path of the current file; rotated ones get `.1`, `.2` ... */
       path: string
-      format: 'json-file'
-      /** Constant attributes written with every line. */
+      /** `local`: that of Docker's driver of this name, a LogEntry in protobuf between its length and its length again. */
+      format: 'json-file' | 'local'
+      /** Constant attributes written with every line of a json-file. */
       attrs: Record<string, string>
       /** Bytes; 0 or less: never rotate. */
       maxSize: number

@@ -23,10 +23,38 @@ export const line = (n: number, text = `line ${n}\n`, source: Line['source'] = n
 export const lines = (from: number, to: number): Line[] => Array.from({ length: to - from + 1 }, (_, at) => line(from + at))
 
 /** Docker's json-file; like Go, without zeros at the end of a fraction. */
-export const encode = (all: Line[]): string =>
-  all
-    .map(({ text, source, time, attrs }) => `${JSON.stringify({ log: text, stream: source, attrs, time: formatTimestamp(time) })}\n`)
-    .join('')
+const jsonLine = ({ text, source, time, attrs }: Line): Buffer =>
+  Buffer.from(`${JSON.stringify({ log: text, stream: source, attrs, time: formatTimestamp(time) })}\n`)
+
+function varint(value: bigint): Buffer {
+  const bytes: number[] = []
+  let rest = value
+  for (; rest >= 128n; rest >>= 7n) bytes.push(Number(rest & 127n) | 128)
+  return Buffer.from([...bytes, Number(rest)])
+}
+
+const field = (number: number, bytes: Buffer): Buffer =>
+  Buffer.concat([Buffer.from([(number << 3) | 2]), varint(BigInt(bytes.length)), bytes])
+
+/** Docker's `local`: a LogEntry between its length and its length again. What has no newline is a piece of a line. */
+function frame({ text, source, time }: Line): Buffer {
+  const whole = text.endsWith('\n')
+  const piece = Buffer.concat([field(2, Buffer.from('ab'.repeat(32))), Buffer.from([3 << 3, 1])])
+  const entry = Buffer.concat([
+    field(1, Buffer.from(source)),
+    Buffer.from([2 << 3]),
+    varint(time),
+    field(3, Buffer.from(whole ? text.slice(0, -1) : text)),
+    ...(whole ? [] : [Buffer.from([4 << 3, 1]), field(5, piece)]),
+  ])
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(entry.length)
+  return Buffer.concat([length, entry, length])
+}
+
+/** Lines as the shim writes them. */
+export const encodeAs = (format: 'json-file' | 'local', all: Line[]): Buffer =>
+  Buffer.concat(all.map(format === 'local' ? frame : jsonLine))
 
 /** The bytes of an entry are its driver's again after the batch. */
 export const copy = ({ source, time, line: bytes, attrs }: LogEntry): ReadLine => ({

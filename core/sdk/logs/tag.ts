@@ -1,4 +1,6 @@
-import { invalidParameter, type LogInfo } from 'tsd-engine/sdk'
+import { invalidParameter } from '../errors.js'
+import type { LogInfo } from '../kinds/log.js'
+import { chosenAttributes } from './chosen.js'
 
 const short = (id: string): string => id.replace(/^sha256:/, '').slice(0, 12)
 
@@ -11,6 +13,12 @@ const fields: Record<string, (info: LogInfo) => string> = {
   ImageID: (info) => short(info.containerImageId),
   ImageFullID: (info) => info.containerImageId,
   DaemonName: (info) => info.daemonName,
+  /** As Go prints a map. */
+  ExtraAttributes: (info) =>
+    `map[${Object.entries(chosenAttributes(info))
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, value]) => `${name}:${value}`)
+      .join(' ')}]`,
   Command: (info) => [info.containerEntrypoint, ...info.containerArgs].join(' '),
 }
 

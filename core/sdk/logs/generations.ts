@@ -2,7 +2,7 @@ import fs, { type FileHandle } from 'node:fs/promises'
 import path from 'node:path'
 
 /** One file of a log, opened: rotation and compression may rename or delete it meanwhile. */
-export interface Generation {
+export interface LogGeneration {
   handle: FileHandle
   compressed: boolean
   /** Of the file that the writer wrote, also for compressed ones. */
@@ -11,11 +11,13 @@ export interface Generation {
   mtimeNs: bigint
   /** Bytes when it was opened. */
   size: number
+  /** How it begins, once asked for. */
+  head?: string
 }
 
 const codeOf = (error: unknown): unknown => (error as { code?: unknown }).code
 
-async function open(file: string): Promise<Generation | undefined> {
+async function open(file: string): Promise<LogGeneration | undefined> {
   let handle
   try {
     handle = await fs.open(file, 'r')
@@ -62,7 +64,7 @@ const attempts = 50
  * Every file of the log, oldest first. `after`: only what came after this file, itself left out. Rotation goes on meanwhile: files are opened
  * from the newest on, so that none slips by, and again when the current one was another at the end, because then their order is not sure.
  */
-export async function openGenerations(current: string, after?: Pick<Generation, 'ino' | 'mtimeNs'>): Promise<Generation[]> {
+export async function openGenerations(current: string, after?: Pick<LogGeneration, 'ino' | 'mtimeNs'>): Promise<LogGeneration[]> {
   for (let attempt = 1; ; attempt++) {
     const before = await inodeOf(current)
     const found = await openOnce(current, after)
@@ -71,9 +73,9 @@ export async function openGenerations(current: string, after?: Pick<Generation, 
   }
 }
 
-async function openOnce(current: string, after: Pick<Generation, 'ino' | 'mtimeNs'> | undefined): Promise<Generation[]> {
-  const found: Generation[] = []
-  const add = async (generation: Generation | undefined): Promise<void> => {
+async function openOnce(current: string, after: Pick<LogGeneration, 'ino' | 'mtimeNs'> | undefined): Promise<LogGeneration[]> {
+  const found: LogGeneration[] = []
+  const add = async (generation: LogGeneration | undefined): Promise<void> => {
     if (generation === undefined) return
     const twin = found.find(({ ino, mtimeNs }) => ino === generation.ino && (!generation.compressed || mtimeNs === generation.mtimeNs))
     if (twin === undefined) found.push(generation)
@@ -99,8 +101,8 @@ async function openOnce(current: string, after: Pick<Generation, 'ino' | 'mtimeN
 }
 
 /** Files that left the numbering: compressed, or about to be. Newest first, behind the numbered ones. */
-async function addAged(current: string, add: (generation: Generation | undefined) => Promise<void>): Promise<void> {
-  const aged: Generation[] = []
+async function addAged(current: string, add: (generation: LogGeneration | undefined) => Promise<void>): Promise<void> {
+  const aged: LogGeneration[] = []
   for (const suffix of (await suffixes(current)).filter(isTaken)) {
     const generation = await open(`${current}.${suffix}`)
     if (generation !== undefined) aged.push(generation)
@@ -114,6 +116,6 @@ async function addAged(current: string, add: (generation: Generation | undefined
   for (const generation of aged) await add(generation)
 }
 
-export async function closeAll(generations: Generation[]): Promise<void> {
+export async function closeAll(generations: LogGeneration[]): Promise<void> {
   await Promise.all(generations.map(({ handle }) => handle.close().catch(() => undefined)))
 }
