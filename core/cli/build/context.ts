@@ -35,7 +35,9 @@ export async function directoryContext(root: string, file: string, stdin: () => 
     return undefined
   })
   if (found === undefined)
-    throw new UsageError(`unable to prepare context: unable to evaluate symlinks in Dockerfile path: lstat ${wanted}: no such file or directory`)
+    throw new UsageError(
+      `unable to prepare context: unable to evaluate symlinks in Dockerfile path: lstat ${wanted}: no such file or directory`,
+    )
   const relative = path.relative(real, found)
   return relative.startsWith('..') ? sent(await fs.readFile(found)) : { root, dockerfile: relative, extra: undefined }
 }
@@ -93,6 +95,11 @@ export async function packDirectory(tar: Pack, context: DirectoryContext): Promi
 
 /** Whether bytes begin an archive; else they are a Dockerfile. */
 export function isArchive(head: Buffer): boolean {
-  const magics = [[0x1f, 0x8b], [0x42, 0x5a, 0x68], [0xfd, 0x37, 0x7a, 0x58, 0x5a], [0x28, 0xb5, 0x2f, 0xfd]]
+  const magics = [
+    [0x1f, 0x8b],
+    [0x42, 0x5a, 0x68],
+    [0xfd, 0x37, 0x7a, 0x58, 0x5a],
+    [0x28, 0xb5, 0x2f, 0xfd],
+  ]
   return magics.some((magic) => magic.every((byte, at) => head[at] === byte)) || head.toString('latin1', 257, 262) === 'ustar'
 }
