@@ -44,18 +44,12 @@ async function until(t: ExecutionContext, what: string, holds: () => boolean | P
   t.fail(`never came true: ${what}`)
 }
 
-/** What builds answer for. Addresses and shims of a start that was cut off are the matter of the tests of starts. */
-async function held(d: TestDaemon): Promise<Partial<World>> {
-  const { cgroups, links, containerDirs, layers, volumes, mounts, netns, ledgerOwners } = await actualWorld(d)
-  return { cgroups, links, containerDirs, layers, volumes, mounts, netns, ledgerOwners }
-}
-
 /** Links die with their namespaces some milliseconds later, removed layers are deleted in the background. */
-async function settled(t: ExecutionContext, d: TestDaemon, before: Partial<World>): Promise<void> {
-  let actual = await held(d)
+async function settled(t: ExecutionContext, d: TestDaemon, before: World): Promise<void> {
+  let actual = await actualWorld(d)
   for (let attempt = 0; attempt < 100 && JSON.stringify(actual) !== JSON.stringify(before); attempt++) {
     await sleep(50)
-    actual = await held(d)
+    actual = await actualWorld(d)
   }
   t.deepEqual(actual, before)
 }
@@ -76,7 +70,7 @@ async function withDaemon(t: ExecutionContext, body: (d: TestDaemon) => Promise<
 
 cutTest('a client that goes away cancels its build, and nothing remains', async (t) => {
   await withDaemon(t, async (d) => {
-    const before = await held(d)
+    const before = await actualWorld(d)
     const dir = context(
       d,
       'FROM busybox AS o\nRUN echo x > /x\nFROM busybox\nVOLUME /v\nRUN --mount=type=bind,from=o,target=/o --mount=type=secret,id=s sleep 1000\n',
@@ -109,7 +103,7 @@ cutTest('a daemon that is stopped cancels its builds first', async (t) => {
 
 cutTest('a daemon killed at any moment of a build leaves no half image, no container and no mount', async (t) => {
   await withDaemon(t, async (d) => {
-    const before = await held(d)
+    const before = await actualWorld(d)
     const dockerfile = (round: number): string =>
       [
         `FROM busybox AS a`,

@@ -45,9 +45,6 @@ export function systemRoutes({ system, events, logger }: ApiServices): ApiRouter
     json(ctx, await system.diskUsage(new Set(asked.length === 0 ? usageTypes : (asked as DiskUsageType[]))))
   })
 
-  // Nothing is ever kept for builds: `docker system prune` asks all the same.
-  router.post('/build/prune', (ctx) => json(ctx, { CachesDeleted: [], SpaceReclaimed: 0 }))
-
   router.get('/events', async (ctx) => {
     const query = queryOf(ctx)
     const [since, until] = [timeOf(query, 'since'), timeOf(query, 'until')]
