@@ -177,7 +177,11 @@ killTest('200 mixed operations under random kills leave exactly what the API say
           HostConfig: { NetworkMode: `n${random(3)}`, PortBindings: { '80/tcp': [{ HostPort: String(9000 + random(20)) }] } },
         }),
       () => d.api('POST', `/networks/n${random(3)}/connect`, { Container: pick() }),
-      () => d.api('POST', `/networks/${random(2) === 0 ? 'bridge' : `n${random(3)}`}/disconnect`, { Container: pick(), Force: random(2) === 0 }),
+      () =>
+        d.api('POST', `/networks/${random(2) === 0 ? 'bridge' : `n${random(3)}`}/disconnect`, {
+          Container: pick(),
+          Force: random(2) === 0,
+        }),
       () => d.api('DELETE', `/networks/n${random(3)}`),
     ]
     let kills = 0
