@@ -11,7 +11,7 @@ import { parseUlimit } from './resources.js'
 import { messageOf } from '../status.js'
 
 /** Turns a parser that throws into a flag's check. */
-const valid =
+export const valid =
   (parse: (value: string) => unknown) =>
   (value: string): string | undefined => {
     try {

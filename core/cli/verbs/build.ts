@@ -4,26 +4,16 @@ import { createGzip } from 'node:zlib'
 import { formatDecimalSize, parseBinarySize } from '../../base/sizes.js'
 import { directoryContext, isArchive, packDirectory } from '../build/context.js'
 import { buildQuery, parseSecret } from '../build/query.js'
+import { valid } from '../container/flags.js'
 import { parseUlimit } from '../container/resources.js'
 import { jsonLines, readAll } from '../engine.js'
 import { flag } from '../flags.js'
 import type { Values } from '../flags.js'
 import { configHeader } from '../registry/credentials.js'
-import { ExitStatus, UsageError, messageOf } from '../status.js'
+import { ExitStatus, UsageError } from '../status.js'
 import type { Verb } from '../verb.js'
 
-/** The reason of a refusal, when a parser has one. */
-const checked =
-  (parse: (value: string) => unknown) =>
-  (value: string): string | undefined => {
-    try {
-      parse(value)
-      return undefined
-    } catch (error) {
-      return messageOf(error)
-    }
-  }
-const bytes = checked((value) => value === '-1' || parseBinarySize(value))
+const bytes = valid((value) => value === '-1' || parseBinarySize(value))
 const buildKit = 'it needs BuildKit, which tsd does not have'
 
 const flags = [
@@ -53,7 +43,7 @@ const flags = [
   flag('bool', 'q,quiet', 'Suppress the build output and print image ID on success'),
   flag('bool', 'rm', 'Remove intermediate containers after a successful build', { default: 'true' }),
   flag('list', 'secret', 'Secret to expose to RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=VARIABLE', {
-    check: checked(parseSecret),
+    check: valid(parseSecret),
   }),
   flag('strings', 'security-opt', 'Security options'),
   flag('bytes', 'shm-size', 'Size of "/dev/shm"', { check: bytes }),
@@ -61,7 +51,7 @@ const flags = [
   flag('list', 'ssh', 'SSH agent socket or keys', { refused: buildKit, hidden: true }),
   flag('list', 't,tag', 'Name and optionally a tag in the "name:tag" format'),
   flag('string', 'target', 'Set the target build stage to build.'),
-  flag('list', 'ulimit', 'Ulimit options', { value: 'ulimit', check: checked(parseUlimit) }),
+  flag('list', 'ulimit', 'Ulimit options', { value: 'ulimit', check: valid(parseUlimit) }),
 ]
 
 interface Context {

@@ -45,8 +45,8 @@ export async function releaseRun(ctx: ContainersContext, container: Container, r
     if (path !== undefined && (await step('network namespace', () => ctx.netns.remove(path)))) done('netns', path)
   }
   const files = async (ended: Promise<void>): Promise<void> => {
-    // Mounts of the shim's own go with it; those of the host with the processes.
-    await (running.mountedRootfs === undefined ? running.shim.released : ended)
+    // What shares its process namespace with others may outlive its first process, and has these files open until it is killed.
+    await Promise.all([ended, running.shim.released])
     await ctx.visits.over(owner)
     if (await step('layer', () => running.graph.driver.release(owner, running.holder))) done('snapshot', running.holder)
     for (const { name, holder } of running.volumeHolders)
